@@ -1,0 +1,210 @@
+//! The book against stories that can be told in a sentence.
+
+use std::time::Duration;
+
+use hexwatch_alarm::{Action, ActionError, Book, Settings, Surroundings};
+use hexwatch_contract::alarm::{
+    Alarm, AlarmId, Class, ConfirmLevel, Input, Priority, RuleHit, State, Transition,
+};
+use hexwatch_contract::{Cell, EventTime};
+use serde_json::{Map, json};
+
+fn at(seconds: i64) -> EventTime {
+    EventTime::from_millis(seconds * 1_000)
+}
+
+fn book() -> Book {
+    let around = |_: Cell| Surroundings { area: Some("East gate".into()), ..Surroundings::default() };
+    Book::new(Settings::default(), around)
+}
+
+fn hit(rule: &str, key: &str, start: i64, seconds: i64, transition: Transition) -> RuleHit {
+    RuleHit {
+        rule: rule.into(),
+        rule_version: 1,
+        class: Class::Fire,
+        key: key.to_owned(),
+        window_start: at(start),
+        at: at(seconds),
+        transition,
+        priority: Priority::P2,
+        confirm_level: ConfirmLevel::Single,
+        site: "s".to_owned(),
+        device: Some(key.to_owned()),
+        cell: Some(Cell::from_index(0x8c_194d_2b54_0a1f)),
+        lon: None,
+        lat: None,
+        inputs: vec![Input {
+            topic: "iot".into(),
+            partition: 0,
+            offset: seconds,
+            id: format!("r{seconds}"),
+            role: "smoke".into(),
+        }],
+        measured: Map::new(),
+        drill: false,
+    }
+}
+
+fn raise(book: &mut Book) -> Alarm {
+    book.apply_hits(&[hit("R15", "smoke-1", 0, 1, Transition::Raise)], at(2)).remove(0)
+}
+
+#[test]
+fn a_hit_raises_once_and_its_place_is_known() {
+    let mut book = book();
+    let alarm = raise(&mut book);
+    assert_eq!((alarm.seq, alarm.state, alarm.transition), (1, State::Unack, Transition::Raise));
+    assert_eq!((alarm.raised_at, alarm.emitted_at), (at(1), at(2)));
+    assert_eq!(alarm.area.as_deref(), Some("East gate"));
+    assert_eq!(alarm.explain.template, "alarm.R15");
+    assert!(book.apply_hits(&[hit("R15", "smoke-1", 0, 1, Transition::Raise)], at(9)).is_empty());
+    assert_eq!(book.latest_seq()["s"], 1);
+}
+
+#[test]
+fn a_late_record_that_moves_the_raise_earlier_or_higher_corrects_the_alarm() {
+    let mut book = book();
+    let alarm = raise(&mut book);
+    let mut graver = hit("R15", "smoke-1", 0, 5, Transition::Raise);
+    graver.priority = Priority::P1;
+    let corrected = book.apply_hits(&[graver], at(6)).remove(0);
+    assert_eq!((corrected.alarm_id, corrected.priority, corrected.seq), (alarm.alarm_id, Priority::P1, 2));
+    let earlier = book.apply_hits(&[hit("R15", "smoke-1", 0, 0, Transition::Raise)], at(7)).remove(0);
+    assert_eq!((earlier.raised_at, earlier.priority), (at(0), Priority::P1));
+}
+
+#[test]
+fn an_ack_of_an_acked_alarm_says_who_has_it() {
+    let mut book = book();
+    let id = raise(&mut book).alarm_id;
+    assert_eq!(book.act(&id, &Action::Ack, "op-1", at(3)).unwrap().state, State::Acked);
+    let refused = book.act(&id, &Action::Ack, "op-2", at(4)).unwrap_err();
+    assert_eq!(refused, ActionError::AlreadyAcked { id: id.clone(), by: "op-1".to_owned() });
+    assert_eq!(book.act(&id, &Action::Unack, "op-2", at(5)).unwrap().state, State::Unack);
+    assert_eq!(book.latest_seq()["s"], 3, "a refused action has no number");
+}
+
+#[test]
+fn a_shelved_alarm_needs_a_reason_and_a_time_and_comes_back_by_itself() {
+    let mut book = book();
+    let id = raise(&mut book).alarm_id;
+    let shelve = |until, reason: &str| Action::Shelve { until: at(until), reason: reason.to_owned() };
+    assert!(matches!(book.act(&id, &shelve(60, " "), "op", at(3)), Err(ActionError::Missing { .. })));
+    assert!(matches!(
+        book.act(&id, &shelve(3, "welding"), "op", at(3)),
+        Err(ActionError::ShelvedUntilThePast { .. })
+    ));
+    assert_eq!(book.act(&id, &shelve(60, "welding"), "op", at(3)).unwrap().state, State::Shelved);
+    assert!(book.tick(at(59)).is_empty());
+    let back = book.tick(at(61)).remove(0);
+    assert_eq!((back.state, back.transition, back.changed_at), (State::Unack, Transition::Unshelve, at(60)));
+}
+
+#[test]
+fn a_panic_ends_by_an_operator_only() {
+    let mut book = book();
+    let id = book.apply_hits(&[hit("R10", "btn-1", 0, 0, Transition::Raise)], at(0)).remove(0).alarm_id;
+    for transition in [Transition::Return, Transition::Clear, Transition::Reject] {
+        assert!(book.apply_hits(&[hit("R10", "btn-1", 0, 5, transition)], at(5)).is_empty());
+    }
+    assert_eq!(book.act(&id, &Action::Reject { note: None }, "op", at(9)).unwrap().state, State::Normal);
+}
+
+#[test]
+fn what_a_device_in_test_gives_rise_to_is_suppressed_and_logged_but_never_a_press() {
+    let mut book = book();
+    book.device_state("smoke-1", "test", at(0));
+    book.device_state("btn-1", "fault", at(0));
+    let held_back = raise(&mut book);
+    assert_eq!((held_back.state, held_back.transition), (State::Suppressed, Transition::Suppress));
+    assert_eq!(held_back.measured["suppressed_by"], json!({ "device": "smoke-1", "state": "test" }));
+    let press = book.apply_hits(&[hit("R10", "btn-1", 0, 5, Transition::Raise)], at(5)).remove(0);
+    assert_eq!(press.state, State::Unack);
+}
+
+#[test]
+fn a_faulty_device_never_yields_an_all_clear() {
+    let mut book = book();
+    raise(&mut book);
+    book.device_state("smoke-1", "fault", at(5));
+    assert!(book.apply_hits(&[hit("R15", "smoke-1", 0, 6, Transition::Return)], at(6)).is_empty());
+    book.device_state("smoke-1", "normal", at(7));
+    let returned = book.apply_hits(&[hit("R15", "smoke-1", 0, 7, Transition::Return)], at(7)).remove(0);
+    assert_eq!(returned.state, State::RtnUnack);
+}
+
+#[test]
+fn a_confirmation_escalates_the_earliest_alarm_and_links_the_others() {
+    let mut book = book();
+    let first = raise(&mut book).alarm_id;
+    let mut confirm = hit("R15", "smoke-1", 0, 30, Transition::Confirm);
+    confirm.priority = Priority::P1;
+    let mut link = hit("R15", "smoke-2", 29, 30, Transition::Confirm);
+    link.measured.insert("linked_key".to_owned(), json!("smoke-1"));
+    link.measured.insert("linked_start".to_owned(), json!(0));
+    let hits = [link, confirm, hit("R15", "smoke-2", 29, 30, Transition::Raise)];
+    let changes = book.apply_hits(&hits, at(31));
+    let told: Vec<_> = changes.iter().map(|change| (change.key.as_str(), change.transition)).collect();
+    assert_eq!(
+        told,
+        [("smoke-2", Transition::Raise), ("smoke-1", Transition::Confirm), ("smoke-2", Transition::Comment)]
+    );
+    let confirmed = book.alarm(&first).unwrap();
+    assert_eq!((confirmed.priority, confirmed.confirm_level), (Priority::P1, ConfirmLevel::Dual));
+    let second = book.alarm(&AlarmId::of("R15", 1, "smoke-2", at(29))).unwrap();
+    assert_eq!((second.priority, second.incident.as_deref()), (Priority::P2, Some(first.as_str())));
+    assert!(book.apply_hits(&hits, at(40)).is_empty());
+}
+
+#[test]
+fn a_confirmation_brings_back_what_had_returned() {
+    let mut book = book();
+    let id = raise(&mut book).alarm_id;
+    book.act(&id, &Action::Ack, "op", at(3)).unwrap();
+    book.apply_hits(&[hit("R15", "smoke-1", 0, 20, Transition::Return)], at(20));
+    assert_eq!(book.alarm(&id).unwrap().state, State::Normal);
+    let back = book.apply_hits(&[hit("R15", "smoke-1", 0, 90, Transition::Confirm)], at(90)).remove(0);
+    assert_eq!(back.state, State::Unack);
+}
+
+#[test]
+fn an_end_whose_episode_is_longer_than_the_rule_looks_back_finds_its_alarm() {
+    let mut book = book();
+    let id = raise(&mut book).alarm_id;
+    let late =
+        book.apply_hits(&[hit("R15", "smoke-1", 7_000, 7_200, Transition::Return)], at(7_200)).remove(0);
+    assert_eq!((late.alarm_id, late.state), (id, State::RtnUnack));
+}
+
+#[test]
+fn a_rejected_alarm_does_not_escalate_any_more() {
+    let mut book = book();
+    let id = raise(&mut book).alarm_id;
+    book.act(&id, &Action::Reject { note: Some("burnt toast".into()) }, "op", at(20)).unwrap();
+    assert!(book.apply_hits(&[hit("R15", "smoke-1", 0, 61, Transition::Escalate)], at(61)).is_empty());
+}
+
+#[test]
+fn an_alarm_that_is_over_is_forgotten_in_time_and_an_open_one_is_not() {
+    let settings = Settings { remember: Duration::from_secs(100), ..Settings::default() };
+    let mut book = Book::new(settings, |_: Cell| Surroundings::default());
+    let id = raise(&mut book).alarm_id;
+    book.tick(at(1_000));
+    assert!(book.alarm(&id).is_some());
+    book.act(&id, &Action::Reject { note: None }, "op", at(1_000)).unwrap();
+    book.tick(at(1_099));
+    assert!(book.alarm(&id).is_some());
+    book.tick(at(1_101));
+    assert!(book.alarm(&id).is_none());
+}
+
+#[test]
+fn a_log_with_a_gap_is_refused() {
+    let mut book = book();
+    let first = raise(&mut book);
+    let mut third = book.act(&first.alarm_id, &Action::Ack, "op", at(3)).unwrap();
+    third.seq = 3;
+    let replayed = Book::replay(Settings::default(), |_: Cell| Surroundings::default(), [&first, &third]);
+    assert!(replayed.is_err_and(|error| error.to_string().contains("from change 1 to 3")));
+}
