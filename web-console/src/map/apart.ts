@@ -1,0 +1,45 @@
+/** A mark on the screen, in pixels. */
+export interface Mark {
+  x: number
+  y: number
+  size: number
+}
+
+const ROUNDS = 12
+/** Room between two marks, as a share of their size; their rings and names need it. */
+const ROOM = 1.15
+
+/**
+ * Moves marks that would cover each other apart. The earlier a mark stands in the list the less it gives way, so the
+ * most urgent ones stay where they belong; and the same marks always come out the same.
+ */
+export function apart<M extends Mark>(marks: readonly M[]): M[] {
+  const moved = marks.map((mark) => ({ ...mark }))
+  for (let round = 0; round < ROUNDS; round += 1) {
+    let settled = true
+    for (const [index, mark] of moved.entries()) {
+      for (const earlier of moved.slice(0, index)) settled = !giveWay(mark, earlier, index) && settled
+    }
+    if (settled) break
+  }
+  return moved
+}
+
+/** Pushes `mark` away from `earlier`; returns whether it had to. */
+function giveWay(mark: Mark, earlier: Mark, index: number): boolean {
+  const wanted = ((mark.size + earlier.size) / 2) * ROOM
+  let [dx, dy] = [mark.x - earlier.x, mark.y - earlier.y]
+  const distance = Math.hypot(dx, dy)
+  if (distance >= wanted) return false
+  if (distance < 1) {
+    // Exactly on top: take a direction that differs from mark to mark.
+    dx = Math.cos(index * 2.4)
+    dy = Math.sin(index * 2.4)
+  } else {
+    dx /= distance
+    dy /= distance
+  }
+  mark.x = earlier.x + dx * (wanted + 0.5)
+  mark.y = earlier.y + dy * (wanted + 0.5)
+  return true
+}

@@ -1,0 +1,117 @@
+import { Map as GlMap, setWorkerUrl, type FitBoundsOptions, type LngLatLike } from 'maplibre-gl'
+import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url'
+import type { SiteMapData } from '../contract'
+import type { CellCache } from '../store/cells'
+import { boundsOf, cellIds } from './geometry'
+import { hatch } from './hatch'
+import { Painter } from './painter'
+import { CELLS, HATCH, MAP_FONT, styleOf } from './style'
+
+// The page's content security policy allows workers of this host only, and no blobs.
+setWorkerUrl(workerUrl)
+
+/** Room left around the site, as a share of the map's smaller side; below, the legend needs more. */
+const MARGIN = 0.045
+const LEGEND = 0.09
+
+/** The site's map with its cells, kept up to date from the cache and painted again after a lost graphics context. */
+export class SiteMap {
+  readonly #map: GlMap
+  readonly #painter: Painter
+  readonly #ids: Map<string, number>
+  #lost = false
+
+  private constructor(
+    container: HTMLElement,
+    site: SiteMapData,
+    cache: CellCache,
+    interactive: boolean,
+    moved: () => void,
+  ) {
+    this.#ids = cellIds(site.cells)
+    const bounds = boundsOf(site)
+    const fit = (): FitBoundsOptions => {
+      const side = Math.min(container.clientWidth, container.clientHeight)
+      return {
+        padding: { top: side * MARGIN, left: side * MARGIN, right: side * MARGIN, bottom: side * LEGEND },
+        animate: false,
+      }
+    }
+    this.#map = new GlMap({
+      container,
+      style: styleOf(site),
+      bounds,
+      fitBoundsOptions: fit(),
+      interactive,
+      attributionControl: false,
+      fadeDuration: 0,
+      // Labels are drawn by the browser with the page's own font, so no glyph server is asked.
+      localIdeographFontFamily: `'${MAP_FONT}', sans-serif`,
+      pixelRatio: Math.min(devicePixelRatio, 2),
+    })
+    this.#painter = new Painter(cache, this.#ids, {
+      canPaint: () => !this.#lost && this.#map.getSource(CELLS) !== undefined,
+      paint: (id, score) => this.#map.setFeatureState({ source: CELLS, id }, { score }),
+    })
+    this.#map.setMissingStyleImageResolver((id) => {
+      if (id === HATCH) this.#map.addImage(HATCH, hatch())
+    })
+    this.#map.on('webglcontextlost', () => (this.#lost = true))
+    this.#map.on('webglcontextrestored', () => {
+      this.#lost = false
+      this.#painter.repaint()
+    })
+    this.#map.on('styledata', () => this.#painter.repaint())
+    this.#map.on('move', moved)
+    this.#map.on('resize', () => this.#map.fitBounds(bounds, fit()))
+  }
+
+  /** Waits for the font first: labels made without it would be boxes on a machine that has no Chinese font. */
+  static async open(
+    container: HTMLElement,
+    site: SiteMapData,
+    cache: CellCache,
+    options: { interactive: boolean; moved: () => void },
+  ): Promise<SiteMap> {
+    await document.fonts.load(`400 16px '${MAP_FONT}'`, '网格 A1')
+    const map = new SiteMap(container, site, cache, options.interactive, options.moved)
+    await map.#map.once('load')
+    return map
+  }
+
+  cellsChanged(): void {
+    this.#painter.schedule()
+  }
+
+  /** Where a point of the site is on the screen, in pixels from the map's upper left corner. */
+  project(place: LngLatLike): { x: number; y: number } {
+    return this.#map.project(place)
+  }
+
+  get shortSide(): number {
+    const { clientWidth, clientHeight } = this.#map.getContainer()
+    return Math.min(clientWidth, clientHeight)
+  }
+
+  /** What the map holds and shows for a cell; for tests and for people at the browser's console. */
+  inspect(cell: string): { score: number | undefined; x: number; y: number } | null {
+    const id = this.#ids.get(cell)
+    if (id === undefined || !this.#map.getSource(CELLS)) return null
+    const ring = (
+      this.#map.getStyle().sources[CELLS] as { data: { features: { geometry: { coordinates: number[][][] } }[] } }
+    ).data.features[id]!.geometry.coordinates[0]!.slice(0, -1)
+    const middle = [0, 1].map((axis) => ring.reduce((sum, point) => sum + point[axis]!, 0) / ring.length) as [
+      number,
+      number,
+    ]
+    return { score: this.#map.getFeatureState({ source: CELLS, id })?.score, ...this.project(middle) }
+  }
+
+  get framesPainted(): number {
+    return this.#painter.painted
+  }
+
+  close(): void {
+    this.#map.remove()
+  }
+}

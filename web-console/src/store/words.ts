@@ -1,0 +1,32 @@
+import type { Device } from '../contract'
+import { isMessageKey, t, type MessageKey } from '../intl/index.svelte'
+import type { AlarmEntry } from './alarms'
+
+/** What the alarm says, in the present language: the template the server names, else the rule's name, else its class. */
+export function whatOf({ alarm }: AlarmEntry): string {
+  const values = alarm.explain.arguments as Record<string, string | number>
+  for (const key of [alarm.explain.template, `alarm.${alarm.rule}`]) if (isMessageKey(key)) return t(key, values)
+  return `${alarm.rule} ${t(`class.${alarm.class}`)}`
+}
+
+/** Where it is, without anything that could name a person: the zone, the grid, the device and its floor. */
+export function whereOf({ alarm }: AlarmEntry, devices: ReadonlyMap<string, Device>): string {
+  const floor = alarm.device ? devices.get(alarm.device)?.floor : undefined
+  const parts = [
+    alarm.area ?? alarm.grid,
+    alarm.device,
+    floor === undefined || floor === null ? null : t('alarm.floor', { floor }),
+  ]
+  return parts.filter(Boolean).join(' · ') || t('alarm.place.unknown')
+}
+
+/** Who has it; null while nobody does. */
+export function ownerOf(entry: AlarmEntry): string | null {
+  return entry.alarm.assigned_to ?? entry.ackedBy
+}
+
+/** A topic's name in the present language; a topic of a prefix or of the user's own keeps its name. */
+export function topicName(topic: string): string {
+  const key = `topic.${topic.split('.').at(-1)}`
+  return isMessageKey(key) ? t(key as MessageKey) : topic
+}
