@@ -94,6 +94,18 @@ export class AlarmBook {
     }
   }
 
+  /** Takes older changes that were asked for: they fill in what happened before, and turn nothing back. */
+  recall(changes: readonly Alarm[]): void {
+    const older = new Map<string, Alarm[]>()
+    for (const change of changes) older.set(change.alarm_id, [...(older.get(change.alarm_id) ?? []), change])
+    for (const [id, list] of older) {
+      const bySeq = new Map([...list, ...(this.#entries.get(id)?.changes ?? [])].map((change) => [change.seq, change]))
+      const inOrder = [...bySeq.values()].sort((a, b) => a.seq - b.seq)
+      const entry = inOrder.reduce<AlarmEntry | undefined>(grown, undefined)
+      if (entry) this.#entries.set(id, entry)
+    }
+  }
+
   /** Whether the server has given numbers that never came here. */
   isBehind(latest: Seqs): boolean {
     if (this.#resuming) return false

@@ -1,4 +1,5 @@
-import type { Health, Heartbeat, Hello, Message } from '../contract'
+import type { Health, Heartbeat, Hello, Message, Seqs } from '../contract'
+import { recentChanges } from '../api/recent'
 import { Connection } from '../socket/connection'
 import { AlarmBook, isActive, isUnacknowledged, type AlarmEntry } from './alarms'
 import { CellCache } from './cells'
@@ -21,6 +22,8 @@ export class Live {
   /** The engine's clock, in epoch milliseconds; null before the first heartbeat. */
   now = $state<number | null>(null)
   cellsChanged = $state(0)
+  /** Since when every alarm that was raised is known here, in epoch milliseconds. */
+  knownSince = $state(Infinity)
 
   active = $derived(this.entries.filter(isActive))
   unacknowledged = $derived(this.entries.filter(isUnacknowledged))
@@ -29,6 +32,8 @@ export class Live {
   readonly book = new AlarmBook()
   /** Called once for each batch of cells that came. */
   onCells: () => void = () => {}
+  /** Called when a connection ended or could not be made. */
+  onClosed: () => void = () => {}
 
   #connection: Connection
   #open = false
@@ -48,6 +53,7 @@ export class Live {
       closed: () => {
         this.#open = false
         this.#tick()
+        this.onClosed()
       },
     })
   }
@@ -82,6 +88,7 @@ export class Live {
       }
       case 'resumed': {
         const sane = this.book.resumed(message.latest_seq)
+        if (sane && !this.ready) void this.#recall(message.latest_seq)
         this.ready = sane
         this.#relist()
         return !sane
@@ -95,6 +102,15 @@ export class Live {
         console.warn(`the server did not understand: ${message.detail}`)
         return false
     }
+  }
+
+  /** The socket begins with what stands; the last hour also had alarms that are over. */
+  async #recall(latest: Seqs): Promise<void> {
+    const openedAt = this.now ?? Date.now()
+    const recent = await recentChanges(latest)
+    this.book.recall(recent?.changes ?? [])
+    this.knownSince = recent?.since ?? openedAt
+    this.#relist()
   }
 
   #beat(heartbeat: Heartbeat): boolean {

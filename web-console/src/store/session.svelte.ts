@@ -1,5 +1,7 @@
 import type { Device, SiteMapData } from '../contract'
+import { ask } from '../api/get'
 import { Live, socketUrl } from './live.svelte'
+import { person } from './person.svelte'
 
 const MAP_RETRY_MS = 2_000
 const FALLBACK_ZONE = Intl.DateTimeFormat().resolvedOptions().timeZone
@@ -13,6 +15,8 @@ export class Session {
   #closed = false
 
   start(): void {
+    // A server that was started anew may no longer know this login.
+    this.live.onClosed = () => void person.check()
     this.live.start()
     void this.#fetchSite()
   }
@@ -25,13 +29,9 @@ export class Session {
   /** The server may not be up yet; a wall waits for it as long as it takes. */
   async #fetchSite(): Promise<void> {
     while (!this.#closed && !this.site) {
-      try {
-        const answer = await fetch('/api/v1/map')
-        if (answer.ok) this.site = (await answer.json()) as SiteMapData
-      } catch {
-        // Not reachable: the connection light says so, and the next attempt follows.
-      }
-      if (!this.site) await new Promise((resolve) => setTimeout(resolve, MAP_RETRY_MS))
+      const answer = await ask<SiteMapData>('/api/v1/map')
+      if (answer.ok) this.site = answer.value
+      else await new Promise((resolve) => setTimeout(resolve, MAP_RETRY_MS))
     }
   }
 }

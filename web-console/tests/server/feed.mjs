@@ -33,6 +33,23 @@ export class Feed {
   mode = /** @type {'live' | 'demo' | 'replay'} */ ('live')
   /** Whether anything is said on open sockets. */
   speaking = true
+  /** Whether one may come in without a login. */
+  admits = true
+  /** @type {import('../../src/store/person.svelte').Me} */
+  me = {
+    who: 'op-9',
+    role: 'operator',
+    permissions: [
+      'watch',
+      'explain',
+      'read_alarms',
+      'handle_alarms',
+      'shelve_alarms',
+      'judge_alarms',
+      'run_sql',
+      'read_system',
+    ],
+  }
   /** Whether sockets may be opened. */
   accepting = true
   /** When data came last; null: it always just came. @type {number | null} */
@@ -66,7 +83,7 @@ export class Feed {
 
   constructor() {
     this.#http.on('upgrade', (request, socket, head) => {
-      if (!this.accepting || request.url !== '/ws') return void socket.destroy()
+      if (!this.accepting || !this.admits || request.url !== '/ws') return void socket.destroy()
       this.#sockets.handleUpgrade(request, socket, head, (ws) => this.#greet(ws))
     })
     for (const { cell } of this.site.cells) this.cells.set(cell, riskOf(cell))
@@ -199,8 +216,9 @@ export class Feed {
 
   /** @param {import('node:http').IncomingMessage} request @param {import('node:http').ServerResponse} response */
   #answer(request, response) {
-    const path = new URL(request.url ?? '/', 'http://localhost').pathname
-    if (path.startsWith('/api/')) return answerApi(this, path, request, response)
+    const url = new URL(request.url ?? '/', 'http://localhost')
+    const path = url.pathname
+    if (path.startsWith('/api/')) return void answerApi(this, url, request, response)
     const file = join(DIST, path)
     const found =
       file.startsWith(DIST + sep) && existsSync(file) && statSync(file).isFile() ? file : join(DIST, 'index.html')

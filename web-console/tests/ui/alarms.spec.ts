@@ -128,7 +128,7 @@ test('two hundred alarms in a burst are all there, and priority 1 is on top', as
   for (let i = 0; i < 200; i += 1)
     feed.raise({ alarm_id: `b-${i}`, rule: 'R17', priority: i === 150 ? 1 : 3 }, feed.site.devices[i % 10]!.id)
   await expect(page.getByTestId('urgent').locator('li').first()).toHaveAttribute('data-alarm', 'b-150')
-  await expect(page.getByTestId('unack').locator('[data-priority="3"] dd')).toHaveText('199')
+  await expect(page.getByTestId('unack').locator('[data-priority="3"] .count')).toHaveText('199')
   await expect(page.getByTestId('marks').locator('li')).toHaveCount(10)
   await expect(page.locator('.meter')).toContainText('泛滥')
 })

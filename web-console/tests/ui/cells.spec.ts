@@ -5,7 +5,7 @@ import { expect, openWall, scoreOnMap, test } from './fixture'
 import { lightness, middleOf, pixelsAround, variation } from './pixels'
 
 /** A cell on open ground: no building and no label lies over its middle. */
-const [lon, lat] = at(15, -45)
+const [lon, lat] = at(50, -115)
 const OPEN = latLngToCell(lat, lon, 11)
 
 const update = (cell: string, score: number | null): CellUpdate => ({

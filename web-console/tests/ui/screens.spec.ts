@@ -1,4 +1,5 @@
 import AxeBuilder from '@axe-core/playwright'
+import { TOKEN } from '../server/api.mjs'
 import { expect, openWall, playAfternoon, test } from './fixture'
 
 const SCREENS = ['/', '/wall', '/alarms', '/query', '/system'] as const
@@ -26,6 +27,40 @@ for (const path of SCREENS) {
     })
   }
 }
+
+test('whoever needs a login is asked for it in both languages, and let in', async ({ page, feed, address }) => {
+  feed.admits = false
+  await page.goto(`${address}/wall?lang=zh-CN`)
+  await expect(page.getByRole('button', { name: '登录' })).toBeVisible()
+  expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([])
+  await page.getByRole('button', { name: 'English' }).click()
+  await page.getByLabel('Token').fill('wrong')
+  await page.getByRole('button', { name: 'Log in' }).click()
+  await expect(page.getByRole('alert')).toContainText('the token opens no login')
+  await page.getByLabel('Token').fill(TOKEN)
+  await page.keyboard.press('Enter')
+  await expect(page.getByTestId('connection')).toHaveAttribute('data-feed', 'live')
+  await expect(page.getByTestId('person')).toContainText('op-9')
+})
+
+test('the system page says where every record went', async ({ page, address }) => {
+  await page.goto(`${address}/system?lang=en`)
+  await expect(page.getByTestId('source-table').locator('tbody tr')).toHaveCount(6)
+  await expect(page.getByTestId('account-table').locator('tfoot')).toContainText('1,004,582')
+  await expect(page.getByTestId('refused-table')).toContainText('unknown_member')
+  await expect(page.getByTestId('query-table')).toContainText('a cross join has no time bounds')
+})
+
+test("a query shows its rows, and a refusal in the server's words", async ({ page, address }) => {
+  await page.goto(`${address}/query?lang=en`)
+  await page.getByLabel('SQL', { exact: true }).fill('SELECT topic, count(*) AS events FROM access GROUP BY topic')
+  await page.keyboard.press('Control+Enter')
+  await expect(page.getByTestId('result').locator('tbody tr')).toHaveCount(2)
+  await expect(page.getByTestId('rows-told')).toContainText('2 rows')
+  await page.getByLabel('SQL', { exact: true }).fill('DROP TABLE access')
+  await page.getByRole('button', { name: 'Run' }).click()
+  await expect(page.getByRole('alert')).toContainText('only SELECT is allowed here')
+})
 
 test('the language is switched in place and kept', async ({ page, address }) => {
   await page.goto(`${address}/wall`)

@@ -110,3 +110,19 @@ describe('the book of alarms', () => {
     expect(sorted.map(({ alarm }) => alarm.alarm_id)).toEqual(['old 1', 'young 1', 'old 2'])
   })
 })
+
+test('older changes that are asked for fill in the history and turn nothing back', () => {
+  const book = resumedBook(0)
+  book.apply(change(3, { transition: 'comment', state: 'acked', actor_ref: 'op-2' }))
+  book.recall([
+    change(1),
+    change(2, { transition: 'ack', state: 'acked', actor_ref: 'op-1' }),
+    change(3, { transition: 'comment', state: 'acked', actor_ref: 'op-2' }),
+    change(9, { alarm_id: 'over', state: 'normal' }),
+  ])
+  const entry = book.get('a')!
+  expect(entry.alarm.seq).toBe(3)
+  expect(entry.changes.map(({ seq }) => seq)).toEqual([1, 2, 3])
+  expect(entry.ackedBy).toBe('op-1')
+  expect(book.get('over')).toBeDefined()
+})

@@ -45,6 +45,10 @@ describe('figures', () => {
     expect(raisedPerBin(book.entries(), NOON)).toEqual([1, 0, 0, 0, 1, 2])
   })
 
+  test('a stretch that began before anything was known is not said to be calm', () => {
+    expect(raisedPerBin([], NOON, NOON - 25 * 60_000)).toEqual([null, null, null, null, 0, 0])
+  })
+
   test('an account balances when every record read has ended somewhere', () => {
     const account = { read: 10, accepted: 6, duplicate: 2, late: 1, dead_letter: 1 }
     expect(balances(account)).toBe(true)
