@@ -1,0 +1,256 @@
+//! What happened, as Prometheus reads it. Methods are named by what happened; the names of the metrics are binding.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use hexwatch_contract::alarm::Priority;
+use hexwatch_contract::{Account, Stage};
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Upper bounds of the latency histogram, in seconds: fine around the second that an alarm may take.
+const LATENCY_BOUNDS: [f64; 14] =
+    [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// The process's metrics; clones share them.
+#[derive(Clone)]
+pub struct Metrics {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    registry: Registry,
+    series: Series,
+}
+
+struct Series {
+    records_read: Family<ByTopic, Counter>,
+    records: Family<ByOutcome, Counter>,
+    dead_letters: Family<ByStage, Counter>,
+    alarms: Family<ByRule, Counter>,
+    watermark_age: Gauge<f64, AtomicU64>,
+    consumer_lag: Family<ByPartition, Gauge>,
+    alarm_latency: Histogram,
+    socket_clients: Gauge,
+    socket_cuts: Counter,
+    audits: Counter,
+}
+
+impl Series {
+    fn new() -> Self {
+        Self {
+            records_read: Family::default(),
+            records: Family::default(),
+            dead_letters: Family::default(),
+            alarms: Family::default(),
+            watermark_age: Gauge::default(),
+            consumer_lag: Family::default(),
+            alarm_latency: Histogram::new(LATENCY_BOUNDS),
+            socket_clients: Gauge::default(),
+            socket_cuts: Counter::default(),
+            audits: Counter::default(),
+        }
+    }
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByTopic {
+    topic: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByOutcome {
+    topic: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByStage {
+    topic: String,
+    stage: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByRule {
+    rule: String,
+    priority: u8,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByPartition {
+    topic: String,
+    partition: i32,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Metrics {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Metrics {
+    /// Metrics at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        let series = Series::new();
+        let mut registry = Registry::with_prefix("hexwatch");
+        // The encoder puts `_total` behind a counter's name.
+        registry.register("records_read", "Records taken from Kafka", series.records_read.clone());
+        registry.register(
+            "records",
+            "Records by where they ended; the four sum to read",
+            series.records.clone(),
+        );
+        registry.register("dead_letters", "Records refused, by stage", series.dead_letters.clone());
+        registry.register("alarms", "Alarms raised", series.alarms.clone());
+        registry.register(
+            "watermark_age_seconds",
+            "How far the merged watermark lies behind the engine's clock",
+            series.watermark_age.clone(),
+        );
+        registry.register(
+            "consumer_lag",
+            "Records between the position and the end of the partition",
+            series.consumer_lag.clone(),
+        );
+        registry.register(
+            "alarm_latency_seconds",
+            "From the record in Kafka to the sockets",
+            series.alarm_latency.clone(),
+        );
+        registry.register("socket_clients", "Live sockets that are open", series.socket_clients.clone());
+        registry.register(
+            "socket_cuts",
+            "Live sockets cut because they took nothing",
+            series.socket_cuts.clone(),
+        );
+        registry.register("audits", "Reads by persons that were audited", series.audits.clone());
+        Self { shared: Arc::new(Shared { registry, series }) }
+    }
+
+    fn series(&self) -> &Series {
+        &self.shared.series
+    }
+
+    /// A topic will be read: its counters show, at zero, before its first record.
+    pub fn topic_assigned(&self, topic: &str) {
+        self.records_accounted(topic, &Account::default());
+        for stage in Stage::ALL {
+            self.records_refused(topic, stage, 0);
+        }
+    }
+
+    /// `account` more records of `topic` have been read and have ended somewhere.
+    pub fn records_accounted(&self, topic: &str, account: &Account) {
+        let series = self.series();
+        series.records_read.get_or_create(&ByTopic { topic: topic.into() }).inc_by(account.read);
+        let outcomes = [
+            ("accepted", account.accepted),
+            ("duplicate", account.duplicate),
+            ("late", account.late),
+            ("dead_letter", account.dead_letter),
+        ];
+        for (outcome, count) in outcomes {
+            series.records.get_or_create(&ByOutcome { topic: topic.into(), outcome }).inc_by(count);
+        }
+    }
+
+    /// `count` more records of `topic` were refused at `stage`. They are dead letters in the account as well.
+    pub fn records_refused(&self, topic: &str, stage: Stage, count: u64) {
+        let labels = ByStage { topic: topic.into(), stage: stage.name() };
+        self.series().dead_letters.get_or_create(&labels).inc_by(count);
+    }
+
+    /// A rule has raised an alarm.
+    pub(crate) fn alarm_raised(&self, rule: &str, priority: Priority) {
+        let labels = ByRule { rule: rule.into(), priority: priority.get() };
+        self.series().alarms.get_or_create(&labels).inc();
+    }
+
+    /// An alarm reached the sockets `latency` after its last record stood in Kafka.
+    pub fn alarm_pushed(&self, latency: Duration) {
+        self.series().alarm_latency.observe(latency.as_secs_f64());
+    }
+
+    /// The watermark lies `age` behind the engine's clock.
+    pub(crate) fn watermark_aged(&self, age: Duration) {
+        self.series().watermark_age.set(age.as_secs_f64());
+    }
+
+    /// `lag` records of a partition are still to be read.
+    pub(crate) fn lag_measured(&self, topic: &str, partition: i32, lag: i64) {
+        self.series().consumer_lag.get_or_create(&ByPartition { topic: topic.into(), partition }).set(lag);
+    }
+
+    pub(crate) fn socket_opened(&self) {
+        self.series().socket_clients.inc();
+    }
+
+    pub(crate) fn socket_closed(&self) {
+        self.series().socket_clients.dec();
+    }
+
+    pub(crate) fn socket_cut(&self) {
+        self.series().socket_cuts.inc();
+    }
+
+    pub(crate) fn read_audited(&self) {
+        self.series().audits.inc();
+    }
+
+    /// All metrics in the OpenMetrics text format, which Prometheus reads.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let mut text = String::new();
+        // Writing to a string cannot fail.
+        let _ = text::encode(&mut text, &self.shared.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_binding_name_is_rendered() {
+        let metrics = Metrics::new();
+        let account = Account { read: 10, accepted: 6, duplicate: 1, late: 1, dead_letter: 2 };
+        metrics.topic_assigned("iot");
+        metrics.records_accounted("access", &account);
+        metrics.records_refused("access", Stage::Schema, 2);
+        metrics.alarm_raised("R06", Priority::P2);
+        metrics.alarm_pushed(Duration::from_millis(40));
+        metrics.watermark_aged(Duration::from_millis(10_500));
+        metrics.lag_measured("access", 3, 17);
+        let text = metrics.render();
+        for line in [
+            "hexwatch_records_read_total{topic=\"access\"} 10",
+            "hexwatch_records_read_total{topic=\"iot\"} 0",
+            "hexwatch_records_total{topic=\"access\",outcome=\"accepted\"} 6",
+            "hexwatch_records_total{topic=\"access\",outcome=\"duplicate\"} 1",
+            "hexwatch_records_total{topic=\"access\",outcome=\"late\"} 1",
+            "hexwatch_records_total{topic=\"access\",outcome=\"dead_letter\"} 2",
+            "hexwatch_dead_letters_total{topic=\"access\",stage=\"schema\"} 2",
+            "hexwatch_alarms_total{rule=\"R06\",priority=\"2\"} 1",
+            "hexwatch_watermark_age_seconds 10.5",
+            "hexwatch_consumer_lag{topic=\"access\",partition=\"3\"} 17",
+            "hexwatch_alarm_latency_seconds_bucket{le=\"0.05\"} 1",
+            "hexwatch_alarm_latency_seconds_count 1",
+        ] {
+            assert!(text.lines().any(|given| given == line), "`{line}` is missing in\n{text}");
+        }
+    }
+}
