@@ -127,7 +127,8 @@ fn data_type(kind: Kind) -> DataType {
 /// - `topic`, `partition`, `offset`: the record's position; `ingested_at`: when it was read.
 #[must_use]
 pub fn schema(topic: Topic) -> SchemaRef {
-    static SCHEMAS: LazyLock<[SchemaRef; 6]> = LazyLock::new(|| Topic::ALL.map(|topic| Arc::new(build(topic))));
+    static SCHEMAS: LazyLock<[SchemaRef; 6]> =
+        LazyLock::new(|| Topic::ALL.map(|topic| Arc::new(build(topic))));
     SCHEMAS[topic as usize].clone()
 }
 

@@ -5,7 +5,8 @@
 
 pub mod account;
 pub mod alarm;
-// pub mod catalog;
+pub mod audit;
+pub mod catalog;
 pub mod cell;
 pub mod chunk;
 pub mod dead_letter;

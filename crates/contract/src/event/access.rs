@@ -16,6 +16,17 @@ pub(super) const COLUMNS: &[Column] = &[
 ];
 
 const EVENTS: &[&str] = &[
-    "granted", "denied", "taken", "not_taken", "duress", "apb_violation", "door_open", "door_closed",
-    "door_forced", "door_open_too_long", "door_tamper", "door_fault", "rex",
+    "granted",
+    "denied",
+    "taken",
+    "not_taken",
+    "duress",
+    "apb_violation",
+    "door_open",
+    "door_closed",
+    "door_forced",
+    "door_open_too_long",
+    "door_tamper",
+    "door_fault",
+    "rex",
 ];

@@ -15,7 +15,25 @@ pub(super) const COLUMNS: &[Column] = &[
 ];
 
 const KINDS: &[&str] = &[
-    "line_crossed", "intrusion", "loitering", "crowd_density", "count", "object_left", "object_removed",
-    "wrong_way", "fast_move", "fall", "flame", "smoke", "fire_lane_blocked", "ebike_in_lift",
-    "falling_object", "audio", "signal_loss", "tamper_scene_change", "image_quality", "offline", "online",
+    "line_crossed",
+    "intrusion",
+    "loitering",
+    "crowd_density",
+    "count",
+    "object_left",
+    "object_removed",
+    "wrong_way",
+    "fast_move",
+    "fall",
+    "flame",
+    "smoke",
+    "fire_lane_blocked",
+    "ebike_in_lift",
+    "falling_object",
+    "audio",
+    "signal_loss",
+    "tamper_scene_change",
+    "image_quality",
+    "offline",
+    "online",
 ];

@@ -12,5 +12,13 @@ pub(super) const COLUMNS: &[Column] = &[
 ];
 
 const LEGS: &[&str] = &[
-    "received", "created", "assigned", "acknowledged", "enroute", "arrived", "cleared", "feedback", "cancelled",
+    "received",
+    "created",
+    "assigned",
+    "acknowledged",
+    "enroute",
+    "arrived",
+    "cleared",
+    "feedback",
+    "cancelled",
 ];
