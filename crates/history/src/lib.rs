@@ -1,13 +1,48 @@
 //! Rows and positions in one lakehouse commit; the fsynced alarm log; the checkpoint; replay back out.
 //!
-//! Sole owner of the table format and of the object store.
+//! Sole owner of the table format and of the object store. The history is the checkpoint: a commit writes
+//! data files, then each table's rows together with the positions they came from, then the checkpoint; what
+//! stands behind the last checkpoint is skipped or taken back when the folder is opened again. Kafka's own
+//! group offsets say nothing here.
 
-pub mod alarm_log;
-pub mod durability;
-pub mod durable_store;
+mod alarm_log;
+mod catalog;
+mod checkpoint;
+mod durability;
+mod durable_store;
+mod error;
+mod failpoints;
+mod history;
+mod log_tail;
+mod maintenance;
+mod positions;
+mod read;
+mod reader;
+mod recovery;
+mod storable;
+mod table;
+mod table_name;
+mod tables;
+mod writer;
 
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod fixtures;
+#[cfg(test)]
+mod power_loss_tests;
+#[cfg(test)]
+mod reader_tests;
 
 pub use alarm_log::{AlarmLog, AlarmLogError, AlarmLogRecovery};
 pub use durability::{Durability, Fsync};
+pub use durable_store::DurableStore;
+pub use error::{HistoryError, Result, VersionFound};
+pub use failpoints::{Failpoints, NoFailpoints, Point, Step};
+pub use history::History;
+pub use log_tail::SetAside;
+pub use maintenance::Compaction;
+pub use reader::Reader;
+pub use recovery::RecoveryReport;
+pub use table_name::TableName;
+pub use writer::{Commit, Committed, Resume, Writer};

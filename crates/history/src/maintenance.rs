@@ -1,0 +1,71 @@
+//! Housekeeping: many small files into few, old log entries and files away.
+//!
+//! Not here yet: retention of rows by age (30 days of raw metadata, 2 years of alarms), which has to leave
+//! a record of what it deleted.
+
+use std::num::NonZeroU64;
+
+use deltalake::checkpoints::{cleanup_metadata, create_checkpoint};
+use deltalake::kernel::transaction::CommitProperties;
+
+use crate::error::{HistoryError, Result};
+use crate::writer::Writer;
+
+/// Files of this size are left as they are.
+const TARGET_BYTES: NonZeroU64 = NonZeroU64::new(64 << 20).unwrap();
+/// A table with fewer files is left alone by [`Writer::maintain`].
+const FILES_WORTH_IT: usize = 64;
+
+/// What compacting a table did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Compaction {
+    /// Files that were merged.
+    pub files_removed: u64,
+    /// Files they were merged into.
+    pub files_added: u64,
+    /// Log entries that were deleted.
+    pub log_entries_deleted: usize,
+}
+
+impl Writer {
+    /// Merges the small files of `table`, shortens its log, and deletes what has been unused for an hour
+    /// (so that a query which began before still finds its files). Rows do not change.
+    pub async fn compact(&mut self, table: &str) -> Result<Compaction> {
+        self.check_running()?;
+        let open = self.table(table)?;
+        let properties =
+            CommitProperties::default().with_max_retries(0).with_cleanup_expired_logs(Some(false));
+        let optimize = open
+            .delta
+            .clone()
+            .optimize()
+            .with_target_size(TARGET_BYTES)
+            .with_commit_properties(properties.clone());
+        let (delta, merged) = optimize.await.map_err(HistoryError::delta("compacting", table))?;
+        create_checkpoint(&delta, None).await.map_err(HistoryError::delta("shortening the log of", table))?;
+        let log_entries_deleted = cleanup_metadata(&delta, None)
+            .await
+            .map_err(HistoryError::delta("shortening the log of", table))?;
+        let vacuum = delta.vacuum().with_commit_properties(properties);
+        let (delta, _) = vacuum.await.map_err(HistoryError::delta("deleting unused files of", table))?;
+        open.delta = delta;
+        Ok(Compaction {
+            files_removed: merged.num_files_removed,
+            files_added: merged.num_files_added,
+            log_entries_deleted,
+        })
+    }
+
+    /// Compacts each table that has gathered many files since; returns their names. To be called between
+    /// commits, every few minutes.
+    pub async fn maintain(&mut self) -> Result<Vec<String>> {
+        let mut compacted = Vec::new();
+        for table in self.table_names() {
+            if self.table(&table)?.file_count()? >= FILES_WORTH_IT {
+                self.compact(&table).await?;
+                compacted.push(table);
+            }
+        }
+        Ok(compacted)
+    }
+}

@@ -1,0 +1,167 @@
+//! A power loss, which `kill -9` cannot show: whatever was not synced is gone.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use hexwatch_contract::Topic;
+use tempfile::TempDir;
+
+use crate::durability::Durability;
+use crate::failpoints::{Failpoints, NoFailpoints, Point};
+use crate::fixtures::{Unsynced, access, alarm, clock, commit, count, view, view_rows};
+use crate::history::History;
+use crate::table_name::TableName;
+use crate::writer::Commit;
+
+/// Remembers what each file held when it was last synced, and which names each folder had.
+#[derive(Debug, Default)]
+struct ForgetfulDisk(Mutex<Synced>);
+
+#[derive(Debug, Default)]
+struct Synced {
+    /// By inode; the open file keeps the number from being given to another.
+    contents: HashMap<u64, (Vec<u8>, File)>,
+    folders: HashMap<PathBuf, BTreeMap<OsString, Option<u64>>>,
+}
+
+impl Durability for ForgetfulDisk {
+    fn sync_file(&self, path: &Path, file: &File) -> io::Result<()> {
+        let inode = file.metadata()?.ino();
+        self.0.lock().unwrap().contents.insert(inode, (fs::read(path)?, file.try_clone()?));
+        Ok(())
+    }
+
+    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
+        let mut names = BTreeMap::new();
+        for entry in fs::read_dir(folder)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            names.insert(entry.file_name(), metadata.is_file().then(|| metadata.ino()));
+        }
+        self.0.lock().unwrap().folders.insert(folder.to_owned(), names);
+        Ok(())
+    }
+}
+
+impl ForgetfulDisk {
+    /// What is left of `folder` after the power has gone, in a folder of its own.
+    fn power_loss(&self, folder: &Path) -> TempDir {
+        let left = TempDir::new().unwrap();
+        self.0.lock().unwrap().restore(folder, left.path());
+        left
+    }
+}
+
+impl Synced {
+    fn restore(&self, folder: &Path, to: &Path) {
+        for (name, inode) in self.folders.get(folder).into_iter().flatten() {
+            match inode {
+                // The name is there; a content that was never synced is empty.
+                Some(inode) => {
+                    let content = self.contents.get(inode).map_or(&[][..], |(content, _)| content);
+                    fs::write(to.join(name), content).unwrap();
+                }
+                None => {
+                    fs::create_dir(to.join(name)).unwrap();
+                    self.restore(&folder.join(name), &to.join(name));
+                }
+            }
+        }
+    }
+}
+
+fn records(from: i64, to: i64) -> Commit {
+    let rows = vec![
+        (TableName::Events(Topic::Access), vec![access(from..to)]),
+        (view(), vec![view_rows(from / 10..to / 10, 10)]),
+    ];
+    commit(rows, to, from)
+}
+
+async fn open(folder: &Path, disk: &Arc<ForgetfulDisk>, failpoints: Arc<dyn Failpoints>) -> History {
+    History::open_with(folder, clock(), disk.clone(), failpoints).await.unwrap()
+}
+
+async fn counts(folder: &Path) -> [i64; 3] {
+    [
+        count(folder, "access").await,
+        count(folder, "view_heat_revisions").await,
+        count(folder, "alarm_changes").await,
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_commit_and_the_alarm_log_have_acknowledged_survives_a_power_loss() {
+    let folder = TempDir::new().unwrap();
+    let disk = Arc::new(ForgetfulDisk::default());
+    let mut history = open(folder.path(), &disk, Arc::new(NoFailpoints)).await;
+    for step in 0..3_i64 {
+        history.alarms.append(&[alarm("a", u64::try_from(step).unwrap() + 1)]).unwrap();
+        let left = disk.power_loss(folder.path());
+        let reopened = History::open(left.path(), clock()).await.unwrap();
+        assert_eq!(reopened.alarm_log.changes, u64::try_from(step).unwrap() + 1);
+
+        history.writer.commit(&records(step * 10, step * 10 + 10)).await.unwrap();
+        let left = disk.power_loss(folder.path());
+        let reopened = History::open(left.path(), clock()).await.unwrap();
+        assert_eq!(reopened.writer.resume().number, step + 1);
+        assert_eq!(reopened.writer.resume().report, crate::recovery::RecoveryReport::default());
+        assert_eq!(counts(left.path()).await, [step * 10 + 10, step + 1, step + 1]);
+    }
+}
+
+/// Pulls the plug at each point of a commit, and keeps what is left.
+#[derive(Debug)]
+struct Plug {
+    disk: Arc<ForgetfulDisk>,
+    folder: PathBuf,
+    left: Mutex<Vec<(String, TempDir)>>,
+}
+
+impl Failpoints for Plug {
+    fn reach(&self, point: &Point) -> io::Result<()> {
+        self.left.lock().unwrap().push((format!("{point:?}"), self.disk.power_loss(&self.folder)));
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_power_loss_within_a_commit_leaves_a_history_that_goes_on_exactly() {
+    let folder = TempDir::new().unwrap();
+    let disk = Arc::new(ForgetfulDisk::default());
+    open(folder.path(), &disk, Arc::new(NoFailpoints)).await.writer.commit(&records(0, 20)).await.unwrap();
+    let plug =
+        Arc::new(Plug { disk: disk.clone(), folder: folder.path().to_owned(), left: Mutex::default() });
+    let mut history = open(folder.path(), &disk, plug.clone()).await;
+    history.alarms.append(&[alarm("a", 1)]).unwrap();
+    history.writer.commit(&records(20, 40)).await.unwrap();
+
+    let left = std::mem::take(&mut *plug.left.lock().unwrap());
+    assert_eq!(left.len(), 14, "three tables and a checkpoint");
+    for (point, left) in left {
+        let mut history = History::open(left.path(), clock()).await.unwrap();
+        let next = history.writer.resume().offsets.into_values().next().unwrap();
+        if next == 20 {
+            history.writer.commit(&records(20, 40)).await.unwrap();
+        }
+        assert_eq!(counts(left.path()).await, [40, 4, 1], "{point}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_forgetful_disk_does_forget_what_nobody_synced() {
+    let folder = TempDir::new().unwrap();
+    let disk = Arc::new(ForgetfulDisk::default());
+    open(folder.path(), &disk, Arc::new(NoFailpoints)).await.writer.commit(&records(0, 10)).await.unwrap();
+    let history =
+        History::open_with(folder.path(), clock(), Arc::new(Unsynced), Arc::new(NoFailpoints)).await;
+    history.unwrap().writer.commit(&records(10, 20)).await.unwrap();
+    let left = disk.power_loss(folder.path());
+    assert_eq!(counts(folder.path()).await, [20, 2, 0]);
+    assert_eq!(counts(left.path()).await, [10, 1, 0]);
+}
