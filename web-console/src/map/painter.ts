@@ -17,7 +17,7 @@ export class Painter {
 
   constructor(
     private readonly cache: CellCache,
-    private readonly ids: ReadonlyMap<string, number>,
+    private readonly idOf: (cell: string) => number | undefined,
     private readonly canvas: Canvas,
     private readonly nextFrame: (work: () => void) => void = (work) => void requestAnimationFrame(work),
   ) {}
@@ -41,7 +41,7 @@ export class Painter {
   #flush(): void {
     if (!this.canvas.canPaint()) return
     for (const [cell, update] of this.cache.takeDirty()) {
-      const id = this.ids.get(cell)
+      const id = this.idOf(cell)
       if (id !== undefined) this.canvas.paint(id, scoreOf(update))
     }
     this.painted += 1

@@ -1,8 +1,8 @@
-import { Map as GlMap, setWorkerUrl, type FitBoundsOptions, type LngLatLike } from 'maplibre-gl'
+import { Map as GlMap, setWorkerUrl, type FitBoundsOptions, type GeoJSONSource, type LngLatLike } from 'maplibre-gl'
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url'
 import type { SiteMapData } from '../contract'
 import type { CellCache } from '../store/cells'
-import { boundsOf, cellIds } from './geometry'
+import { boundsOf, cellIds, cellPolygons, type Bounds } from './geometry'
 import { hatch } from './hatch'
 import { Painter } from './painter'
 import { CELLS, HATCH, MAP_FONT, styleOf } from './style'
@@ -13,12 +13,16 @@ setWorkerUrl(workerUrl)
 /** Room left around the site, as a share of the map's smaller side; below, the legend needs more. */
 const MARGIN = 0.045
 const LEGEND = 0.09
+/** The map's height for which the style's letters are made; on a larger wall they are larger. */
+const DESIGNED_FOR_PX = 560
 
 /** The site's map with its cells, kept up to date from the cache and painted again after a lost graphics context. */
 export class SiteMap {
   readonly #map: GlMap
   readonly #painter: Painter
-  readonly #ids: Map<string, number>
+  #ids: Map<string, number>
+  #bounds: Bounds
+  #site: SiteMapData
   #lost = false
 
   private constructor(
@@ -29,7 +33,8 @@ export class SiteMap {
     moved: () => void,
   ) {
     this.#ids = cellIds(site.cells)
-    const bounds = boundsOf(site)
+    this.#site = site
+    this.#bounds = boundsOf(site)
     const fit = (): FitBoundsOptions => {
       const side = Math.min(container.clientWidth, container.clientHeight)
       return {
@@ -39,8 +44,8 @@ export class SiteMap {
     }
     this.#map = new GlMap({
       container,
-      style: styleOf(site),
-      bounds,
+      style: styleOf(site, Math.max(1, container.clientHeight / DESIGNED_FOR_PX)),
+      bounds: this.#bounds,
       fitBoundsOptions: fit(),
       interactive,
       attributionControl: false,
@@ -49,7 +54,7 @@ export class SiteMap {
       localIdeographFontFamily: `'${MAP_FONT}', sans-serif`,
       pixelRatio: Math.min(devicePixelRatio, 2),
     })
-    this.#painter = new Painter(cache, this.#ids, {
+    this.#painter = new Painter(cache, (cell) => this.#ids.get(cell), {
       canPaint: () => !this.#lost && this.#map.getSource(CELLS) !== undefined,
       paint: (id, score) => this.#map.setFeatureState({ source: CELLS, id }, { score }),
     })
@@ -63,7 +68,7 @@ export class SiteMap {
     })
     this.#map.on('styledata', () => this.#painter.repaint())
     this.#map.on('move', moved)
-    this.#map.on('resize', () => this.#map.fitBounds(bounds, fit()))
+    this.#map.on('resize', () => this.#map.fitBounds(this.#bounds, fit()))
   }
 
   /** Waits for the font first: labels made without it would be boxes on a machine that has no Chinese font. */
@@ -77,6 +82,18 @@ export class SiteMap {
     const map = new SiteMap(container, site, cache, options.interactive, options.moved)
     await map.#map.once('load')
     return map
+  }
+
+  /** Takes the cells of `site`, where they are others than before. Scores are painted again: ids have moved. */
+  showCells(site: SiteMapData): void {
+    if (site === this.#site) return
+    this.#site = site
+    this.#ids = cellIds(site.cells)
+    this.#bounds = boundsOf(site)
+    this.#map.removeFeatureState({ source: CELLS })
+    void this.#map.getSource<GeoJSONSource>(CELLS)?.setData(cellPolygons(site.cells))
+    this.#map.resize()
+    this.#painter.repaint()
   }
 
   cellsChanged(): void {

@@ -18,8 +18,11 @@ const isGreen: FilterSpecification = [
 ]
 const label: ExpressionSpecification = ['coalesce', ['get', 'name'], '']
 
-/** Our own map from the site's own files, drawn from the ground up: nothing of it comes from another host. */
-export function styleOf(site: SiteMapData): StyleSpecification {
+/**
+ * Our own map from the site's own files, drawn from the ground up: nothing of it comes from another host.
+ * `scale` enlarges its letters.
+ */
+export function styleOf(site: SiteMapData, scale: number): StyleSpecification {
   return {
     version: 8,
     transition: { duration: 0, delay: 0 },
@@ -107,7 +110,7 @@ export function styleOf(site: SiteMapData): StyleSpecification {
         type: 'symbol',
         source: 'buildings',
         minzoom: 15.5,
-        layout: { 'text-field': label, 'text-font': [MAP_FONT], 'text-size': 12, 'text-padding': 6 },
+        layout: { 'text-field': label, 'text-font': [MAP_FONT], 'text-size': 12 * scale, 'text-padding': 6 },
         paint: { 'text-color': '#b9c4cb', 'text-halo-color': '#0f1316', 'text-halo-width': 1.5 },
       },
       {
@@ -117,7 +120,7 @@ export function styleOf(site: SiteMapData): StyleSpecification {
         layout: {
           'text-field': label,
           'text-font': [MAP_FONT],
-          'text-size': 17,
+          'text-size': 17 * scale,
           'text-letter-spacing': 0.08,
           'text-max-width': 8,
         },

@@ -1,4 +1,4 @@
-import type { Health, Heartbeat, Hello, Message, Seqs } from '../contract'
+import type { CellUpdate, Health, Heartbeat, Hello, Message, Seqs } from '../contract'
 import { recentChanges } from '../api/recent'
 import { Connection } from '../socket/connection'
 import { AlarmBook, isActive, isUnacknowledged, type AlarmEntry } from './alarms'
@@ -31,7 +31,7 @@ export class Live {
   readonly cells = new CellCache()
   readonly book = new AlarmBook()
   /** Called once for each batch of cells that came. */
-  onCells: () => void = () => {}
+  readonly cellListeners = new Set<(cells: readonly CellUpdate[]) => void>()
   /** Called when a connection ended or could not be made. */
   onClosed: () => void = () => {}
 
@@ -79,7 +79,7 @@ export class Live {
       case 'cells':
         this.cells.apply(message)
         this.cellsChanged += 1
-        this.onCells()
+        for (const listener of this.cellListeners) listener(message.cells)
         return false
       case 'alarm': {
         const applied = this.book.apply(message)

@@ -82,6 +82,22 @@ test('a lost graphics context comes back with the same cells within 3 s', async 
     .toBeCloseTo(shade, -1)
 })
 
+test('a cell outside of the site gets its place when events reach it, and the others keep their scores', async ({
+  page,
+  feed,
+  address,
+}) => {
+  const outside = feed.site.cells.splice(40, 1)[0]!
+  feed.cells.delete(outside.cell)
+  await openWall(page, address)
+  feed.updateCells([update(OPEN, 95)])
+  await expect.poll(() => scoreOnMap(page, OPEN)).toBe(95)
+  feed.site.cells.splice(40, 0, outside)
+  feed.updateCells([update(outside.cell, 61)])
+  await expect.poll(() => scoreOnMap(page, outside.cell), { timeout: 8_000 }).toBe(61)
+  expect(await scoreOnMap(page, OPEN)).toBe(95)
+})
+
 test('when updates come faster than frames the newest is shown and none is queued', async ({ page, feed, address }) => {
   await openWall(page, address)
   for (let score = 1; score <= 90; score += 1) feed.updateCells([update(OPEN, score)])

@@ -80,10 +80,7 @@ describe('the painter', () => {
     const canvas = { canPaint: () => !lost.now, paint: (id: number, score: number) => void painted.push([id, score]) }
     const painter = new Painter(
       cache,
-      new Map([
-        ['a', 0],
-        ['b', 1],
-      ]),
+      (cell) => ['a', 'b'].indexOf(cell),
       canvas,
       (work) => void frames.push(work),
     )
