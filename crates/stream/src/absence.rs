@@ -1,0 +1,298 @@
+//! Absence: `absence(table)` has a row when a registered device falls silent, at the event time its timer
+//! ran out, and one when it is heard again.
+//!
+//! A device's signs of life are kept as spans: runs of rows with no gap above its allowed silence. They
+//! are the same in whatever order the rows came, so a late row takes back exactly the silence it fills.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock};
+use std::time::Duration;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use datafusion::common::{Result, plan_err};
+use datafusion::logical_expr::Expr;
+use hexwatch_contract::event::time_type;
+use hexwatch_contract::site::{Device, Place, Places};
+use hexwatch_contract::Topic;
+use serde::{Deserialize, Serialize};
+
+use crate::hop::table_name;
+
+/// A device is silent after this many missed signs of life,
+const MISSED: f64 = 3.0;
+/// but not before this long.
+const LEAST: Duration = Duration::from_secs(90);
+
+/// The columns of `absence(table)`:
+///
+/// - `site, device, kind, lon, lat, floor, cell, links`: the device, as registered (`links` by `;`);
+/// - `expected_s`: seconds between its signs of life; `silence_s`: after how many it counts as silent;
+/// - `last_seen`: its last sign of life before the silence, or the table's first row where there is none;
+/// - `at`: when it fell silent or was heard again; `state`: `silent` or `returned`.
+pub(crate) fn schema() -> SchemaRef {
+    static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
+        let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
+        Arc::new(Schema::new(vec![
+            text("site", false),
+            text("device", false),
+            text("kind", false),
+            Field::new("lon", DataType::Float64, true),
+            Field::new("lat", DataType::Float64, true),
+            Field::new("floor", DataType::Int64, true),
+            Field::new("cell", DataType::Int64, true),
+            text("links", false),
+            Field::new("expected_s", DataType::Float64, false),
+            Field::new("silence_s", DataType::Float64, false),
+            Field::new("last_seen", time_type(), false),
+            Field::new("at", time_type(), false),
+            text("state", false),
+        ]))
+    });
+    Arc::clone(&SCHEMA)
+}
+
+/// The table in which a device of `kind` gives its signs of life.
+fn topic_of(kind: &str) -> Topic {
+    match kind {
+        "camera" => Topic::CameraAlert,
+        "door" | "access_point" => Topic::Access,
+        "panic" => Topic::Panic,
+        _ => Topic::Iot,
+    }
+}
+
+/// The table in `absence('iot')`.
+pub(crate) fn topic_argument(arguments: &[Expr]) -> Result<Topic> {
+    let [table] = arguments else { return plan_err!("absence takes a table: absence('iot')") };
+    let name = table_name(table)?;
+    Topic::from_table(&name).map_or_else(|| plan_err!("absence takes an event table, and `{name}` is none"), Ok)
+}
+
+/// A device that is expected to be heard.
+#[derive(Clone, Debug)]
+struct Expected {
+    device: Device,
+    place: Option<Place>,
+    /// Microseconds.
+    silence: i64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+enum State {
+    Silent,
+    Returned,
+}
+
+impl State {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "silent",
+            Self::Returned => "returned",
+        }
+    }
+}
+
+/// When it happened, to which device (by its index), what; in microseconds.
+type Episode = (i64, usize, State);
+/// The same seen from the device: when, what, and the last sign of life before it.
+type Known = (i64, State, i64);
+
+/// A device's spans, earliest first, in microseconds.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+struct Track {
+    spans: Vec<(i64, i64)>,
+    /// Whether spans before these were dropped: then the first does not follow the table's first row.
+    dropped: bool,
+}
+
+impl Track {
+    /// Adds a sign of life; joins the spans it bridges.
+    fn hear(&mut self, time: i64, silence: i64) {
+        let from = self.spans.partition_point(|span| span.1 < time - silence);
+        let to = self.spans.partition_point(|span| span.0 <= time + silence);
+        let joined = self.spans[from..to.max(from)].iter().fold((time, time), |(first, last), span| (first.min(span.0), last.max(span.1)));
+        self.spans.splice(from..to.max(from), [joined]);
+    }
+
+    /// Its silences. The last is a timer that may not have run out.
+    fn episodes(&self, started: i64, silence: i64) -> Vec<Known> {
+        let mut found = Vec::new();
+        let mut last = if self.dropped { None } else { Some(started) };
+        for span in &self.spans {
+            if let Some(last) = last
+                && span.0 - last > silence
+            {
+                found.push((last + silence, State::Silent, last));
+                found.push((span.0, State::Returned, last));
+            }
+            last = Some(span.1);
+        }
+        found.extend(last.map(|last| (last + silence, State::Silent, last)));
+        found
+    }
+}
+
+/// What outlives a restart, because a silence can be longer than what is read again.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct AbsenceSnapshot {
+    topic: Topic,
+    started: Option<i64>,
+    tracks: BTreeMap<String, Track>,
+}
+
+/// The silences of the devices of one table.
+#[derive(Debug)]
+pub(crate) struct Silences {
+    pub(crate) topic: Topic,
+    devices: Vec<Expected>,
+    index: HashMap<String, usize>,
+    tracks: Vec<Track>,
+    started: Option<i64>,
+    /// Episodes before this have been forgotten.
+    floor: i64,
+    known: Vec<BTreeSet<Known>>,
+    episodes: BTreeMap<Episode, i64>,
+}
+
+impl Silences {
+    /// Of those `devices` that are in service, expected to be heard, and heard in `topic`.
+    pub(crate) fn new(topic: Topic, devices: &[Device], places: &dyn Places) -> Self {
+        let expected = devices.iter().filter(|device| device.in_service && topic_of(&device.kind) == topic);
+        let devices: Vec<Expected> = expected.filter_map(|device| Some(Expected {
+            silence: silence_micros(device.expected_heartbeat_s?),
+            place: places.of_device(&device.id),
+            device: device.clone(),
+        })).collect();
+        let index = devices.iter().enumerate().map(|(index, expected)| (expected.device.id.clone(), index)).collect();
+        let tracks = vec![Track::default(); devices.len()];
+        let known = vec![BTreeSet::new(); devices.len()];
+        Self { topic, devices, index, tracks, started: None, floor: i64::MIN, known, episodes: BTreeMap::new() }
+    }
+
+    /// Takes rows of the table; returns the times at which an episode came, went or moved.
+    pub(crate) fn observe(&mut self, records: &RecordBatch) -> Vec<i64> {
+        let (Some(times), Some(names)) = (
+            records.column_by_name("time").and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>()),
+            records.column_by_name("device").and_then(|column| column.as_string_opt::<i32>()),
+        ) else {
+            return Vec::new();
+        };
+        let mut touched = BTreeSet::new();
+        for row in 0..records.num_rows() {
+            let device = if names.is_null(row) { None } else { self.index.get(names.value(row)) };
+            if let Some(&device) = device {
+                self.tracks[device].hear(times.value(row), self.devices[device].silence);
+                touched.insert(device);
+            }
+        }
+        let first = arrow::compute::min(times);
+        if let Some(first) = first
+            && self.started.is_none_or(|started| first < started)
+        {
+            self.started = Some(first);
+            touched.extend(0..self.devices.len());
+        }
+        touched.into_iter().flat_map(|device| self.refresh(device)).collect()
+    }
+
+    /// Recomputes the episodes of `device`; returns the times of those that changed.
+    fn refresh(&mut self, device: usize) -> Vec<i64> {
+        let Some(started) = self.started else { return Vec::new() };
+        let now = self.tracks[device].episodes(started, self.devices[device].silence);
+        let now: BTreeSet<Known> = now.into_iter().filter(|episode| episode.0 >= self.floor).collect();
+        let before = std::mem::replace(&mut self.known[device], now);
+        let now = &self.known[device];
+        for &(at, state, _) in before.difference(now) {
+            self.episodes.remove(&(at, device, state));
+        }
+        for &(at, state, last_seen) in now.difference(&before) {
+            self.episodes.insert((at, device, state), last_seen);
+        }
+        now.symmetric_difference(&before).map(|episode| episode.0).collect()
+    }
+
+    /// Forgets spans that no row can touch any more, with what they gave.
+    pub(crate) fn drop_before(&mut self, floor: i64) {
+        self.floor = self.floor.max(floor);
+        for (track, known) in self.tracks.iter_mut().zip(&mut self.known) {
+            let passed = track.spans.iter().skip(1).take_while(|span| span.0 < floor).count();
+            if passed > 0 {
+                track.spans.drain(..passed);
+                track.dropped = true;
+            }
+            known.retain(|episode| episode.0 >= floor);
+        }
+        self.episodes = self.episodes.split_off(&(floor, 0, State::Silent));
+    }
+
+    /// The episodes with `from <= at <= to`, in microseconds.
+    pub(crate) fn between(&self, from: i64, to: i64) -> Result<RecordBatch, ArrowError> {
+        if from > to {
+            return Ok(RecordBatch::new_empty(schema()));
+        }
+        let range = (from, 0, State::Silent)..=(to, usize::MAX, State::Returned);
+        let found: Vec<_> = self.episodes.range(range).map(|(episode, last)| (*episode, *last)).collect();
+        self.batch(&found)
+    }
+
+    fn batch(&self, found: &[(Episode, i64)]) -> Result<RecordBatch, ArrowError> {
+        let of = |episode: &(Episode, i64)| &self.devices[episode.0.1];
+        let text = |read: &dyn Fn(&Expected) -> String| -> ArrayRef {
+            Arc::new(found.iter().map(|episode| Some(read(of(episode)))).collect::<StringArray>())
+        };
+        let number = |read: &dyn Fn(&Expected) -> Option<f64>| -> ArrayRef {
+            Arc::new(found.iter().map(|episode| read(of(episode))).collect::<Float64Array>())
+        };
+        let whole = |read: &dyn Fn(&Expected) -> Option<i64>| -> ArrayRef {
+            Arc::new(found.iter().map(|episode| read(of(episode))).collect::<Int64Array>())
+        };
+        let time = |read: &dyn Fn(&(Episode, i64)) -> i64| -> ArrayRef {
+            let times: TimestampMicrosecondArray = found.iter().map(|episode| Some(read(episode))).collect();
+            Arc::new(times.with_timezone("UTC"))
+        };
+        let states: StringArray = found.iter().map(|episode| Some(episode.0.2.name())).collect();
+        RecordBatch::try_new(schema(), vec![
+            text(&|expected| expected.device.site.clone()),
+            text(&|expected| expected.device.id.clone()),
+            text(&|expected| expected.device.kind.clone()),
+            number(&|expected| Some(expected.place.map_or(expected.device.lon, |place| place.lon))),
+            number(&|expected| Some(expected.place.map_or(expected.device.lat, |place| place.lat))),
+            whole(&|expected| expected.device.floor),
+            whole(&|expected| expected.place.map(|place| place.cell.to_i64())),
+            text(&|expected| expected.device.links.join(";")),
+            number(&|expected| expected.device.expected_heartbeat_s),
+            number(&|expected| Some(expected.silence as f64 / 1e6)),
+            time(&|episode| episode.1),
+            time(&|episode| episode.0.0),
+            Arc::new(states),
+        ])
+    }
+
+    /// What a restart needs.
+    pub(crate) fn snapshot(&self) -> AbsenceSnapshot {
+        let named = self.devices.iter().map(|expected| expected.device.id.clone());
+        AbsenceSnapshot { topic: self.topic, started: self.started, tracks: named.zip(self.tracks.iter().cloned()).collect() }
+    }
+
+    /// Takes up where `snapshot` was made; devices that are new to the registry count from the start.
+    pub(crate) fn resume(&mut self, snapshot: &AbsenceSnapshot) {
+        self.started = snapshot.started;
+        for (name, track) in &snapshot.tracks {
+            if let Some(&device) = self.index.get(name) {
+                self.tracks[device] = track.clone();
+            }
+        }
+        for device in 0..self.devices.len() {
+            self.refresh(device);
+        }
+    }
+}
+
+#[allow(clippy::cast_possible_truncation, reason = "a heartbeat of 300,000 years is no concern")]
+fn silence_micros(expected_s: f64) -> i64 {
+    ((MISSED * expected_s).max(LEAST.as_secs_f64()) * 1e6) as i64
+}

@@ -1,0 +1,99 @@
+//! Where a restart takes up: for each partition the offset to read again from, with the watermark as of
+//! that offset, so that the rows read again meet the same decisions.
+
+use std::collections::VecDeque;
+
+use hexwatch_contract::{EventTime, Offsets, Partition, Topic};
+use serde::{Deserialize, Serialize};
+
+use crate::absence::AbsenceSnapshot;
+
+/// What a restart needs beside the records; committed with the history's tables.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Checkpoint {
+    /// The merged watermark: results up to here have been given.
+    pub watermark: EventTime,
+    /// Each partition.
+    pub partitions: Vec<Resumption>,
+    /// What is longer than the stretch that is read again.
+    pub absences: Vec<AbsenceSnapshot>,
+}
+
+/// Where one partition takes up.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Resumption {
+    /// The partition.
+    pub partition: Partition,
+    /// Its topic.
+    pub topic: Topic,
+    /// The smallest offset that feeds anything still open: read again from here.
+    pub replay_from: i64,
+    /// The partition's watermark before that offset.
+    pub watermark: EventTime,
+    /// The offset after the last record whose effects have been given.
+    pub next_offset: i64,
+}
+
+impl Checkpoint {
+    /// Where to read each partition from.
+    #[must_use]
+    pub fn replay_from(&self) -> Offsets {
+        self.partitions.iter().map(|resumption| (resumption.partition.clone(), resumption.replay_from)).collect()
+    }
+}
+
+/// A chunk that was taken, as far as a restart is concerned.
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    first_offset: i64,
+    watermark_before: EventTime,
+    /// The latest time of the first chunk.
+    from: EventTime,
+    /// The latest time of all its chunks.
+    latest: EventTime,
+}
+
+/// One partition's place in its records.
+#[derive(Debug)]
+pub(crate) struct Place {
+    pub(crate) topic: Topic,
+    pub(crate) next_offset: Option<i64>,
+    /// Chunks that still feed something open, oldest first.
+    marks: VecDeque<Mark>,
+}
+
+impl Place {
+    pub(crate) fn new(topic: Topic) -> Self {
+        Self { topic, next_offset: None, marks: VecDeque::new() }
+    }
+
+    /// Notes a chunk whose latest row is of `latest`, taken at `watermark_before`.
+    pub(crate) fn note(&mut self, first_offset: i64, next_offset: i64, watermark_before: EventTime, latest: EventTime) {
+        self.next_offset = Some(next_offset);
+        // Neighbouring chunks share a mark, so that a trickle does not grow the list.
+        match self.marks.back_mut() {
+            Some(mark) if latest <= mark.from + MARK_WIDTH => {
+                mark.latest = mark.latest.max(latest);
+            }
+            _ => self.marks.push_back(Mark { first_offset, watermark_before, from: latest, latest }),
+        }
+    }
+
+    /// Drops chunks of which nothing from `floor` on is left.
+    pub(crate) fn drop_before(&mut self, floor: EventTime) {
+        while self.marks.front().is_some_and(|mark| mark.latest < floor) {
+            self.marks.pop_front();
+        }
+    }
+
+    /// Where to take up; `None` before the first chunk.
+    pub(crate) fn resumption(&self, partition: &Partition, watermark: EventTime) -> Option<Resumption> {
+        let next_offset = self.next_offset?;
+        let (replay_from, watermark) =
+            self.marks.front().map_or((next_offset, watermark), |mark| (mark.first_offset, mark.watermark_before));
+        Some(Resumption { partition: partition.clone(), topic: self.topic, replay_from, watermark, next_offset })
+    }
+}
+
+/// Chunks whose latest times lie this close behind the first one's share its mark.
+const MARK_WIDTH: std::time::Duration = std::time::Duration::from_millis(500);

@@ -1,0 +1,54 @@
+//! What a step did.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use hexwatch_contract::alarm::RuleHit;
+use hexwatch_contract::{Account, EventBatch, EventTime, Topic};
+
+use crate::query::Output;
+
+/// What a step did. The caller hands it on; nothing in it is kept by the engine.
+#[derive(Debug, Default)]
+pub struct Effects {
+    /// Rows that count, on time or correcting, for the event tables.
+    pub admitted: Vec<EventBatch>,
+    /// Rows too late to correct anything, for `late_events`.
+    pub late: Vec<EventBatch>,
+    /// What the chunks taken add to the accounts; read again after a restart they add nothing.
+    pub accounts: Vec<(Topic, Account)>,
+    /// What rules found.
+    pub hits: Vec<RuleHit>,
+    /// Hits given before that no longer hold, because a late row took away what they stood on.
+    pub withdrawn_hits: Vec<RuleHit>,
+    /// What views gave.
+    pub rows: Vec<ViewRows>,
+    /// The merged watermark, where it moved.
+    pub watermark: Option<EventTime>,
+}
+
+impl Effects {
+    /// Adds what a later step did.
+    pub fn extend(&mut self, later: Self) {
+        self.admitted.extend(later.admitted);
+        self.late.extend(later.late);
+        self.accounts.extend(later.accounts);
+        self.hits.extend(later.hits);
+        self.withdrawn_hits.extend(later.withdrawn_hits);
+        self.rows.extend(later.rows);
+        self.watermark = later.watermark.or(self.watermark);
+    }
+}
+
+/// Rows of a view. A corrected row comes again with the same key, and the last one counts.
+#[derive(Clone, Debug)]
+pub struct ViewRows {
+    /// The view's name.
+    pub view: Arc<str>,
+    /// Where they go.
+    pub output: Output,
+    /// New and corrected rows.
+    pub records: RecordBatch,
+    /// Rows given before whose key has no row any more.
+    pub withdrawn: RecordBatch,
+}

@@ -1,0 +1,230 @@
+//! Feeds: how rows reach a query. Each scan of a live plan reads a [`Slot`], which is filled before each
+//! run; a [`Feed`] is what stands before it: the scan's filters and columns, so that a query keeps only
+//! the rows and columns that it looks at.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{DFSchema, Result};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use hexwatch_contract::Topic;
+
+/// The rows that a scan of a kept plan reads on its next run.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    schema: SchemaRef,
+    batches: Mutex<Vec<RecordBatch>>,
+}
+
+impl Slot {
+    pub(crate) fn new(schema: SchemaRef) -> Arc<Self> {
+        Arc::new(Self { schema, batches: Mutex::default() })
+    }
+
+    /// Replaces what the next run reads.
+    pub(crate) fn fill(&self, batches: Vec<RecordBatch>) {
+        *self.batches.lock().unwrap_or_else(PoisonError::into_inner) = batches;
+    }
+
+    /// The leaf of a plan that reads this slot.
+    pub(crate) fn leaf(self: &Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
+        let partition = Arc::clone(self) as Arc<dyn PartitionStream>;
+        let leaf = StreamingTableExec::try_new(Arc::clone(&self.schema), vec![partition], None, [], false, None)?;
+        Ok(Arc::new(leaf))
+    }
+}
+
+impl PartitionStream for Slot {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let rows = futures::stream::iter(batches.into_iter().map(Ok));
+        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
+    }
+}
+
+/// What a scan reads.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub(crate) enum Source {
+    /// The rows of an event table.
+    Events(Topic),
+    /// The silences of the devices whose signs of life come in this table.
+    Absence(Topic),
+}
+
+impl Source {
+    /// The column that places a row in event time.
+    pub(crate) fn time_column(self) -> &'static str {
+        match self {
+            Self::Events(_) => "time",
+            Self::Absence(_) => "at",
+        }
+    }
+}
+
+/// A scan of a live plan.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    pub(crate) source: Source,
+    pub(crate) slot: Arc<Slot>,
+    time: usize,
+    columns: Vec<usize>,
+    filter: Option<Arc<dyn PhysicalExpr>>,
+}
+
+/// Rows that passed a feed, with their times.
+#[derive(Clone, Debug)]
+pub(crate) struct Passed {
+    times: TimestampMicrosecondArray,
+    rows: RecordBatch,
+    pub(crate) earliest: i64,
+    pub(crate) latest: i64,
+}
+
+impl Feed {
+    /// The rows of `records` (all columns of the source) that the scan lets through; `None` where there
+    /// are none.
+    pub(crate) fn pass(&self, records: &RecordBatch) -> Result<Option<Passed>> {
+        let filtered;
+        let records = if let Some(filter) = &self.filter {
+            let wanted = filter.evaluate(records)?.into_array(records.num_rows())?;
+            let wanted = wanted.as_boolean();
+            if wanted.true_count() == 0 {
+                return Ok(None);
+            }
+            filtered = filter_record_batch(records, wanted)?;
+            &filtered
+        } else {
+            records
+        };
+        let times = records.column(self.time).as_primitive::<TimestampMicrosecondType>().clone();
+        Ok(Passed::new(times, records.project(&self.columns)?))
+    }
+}
+
+impl Passed {
+    fn new(times: TimestampMicrosecondArray, rows: RecordBatch) -> Option<Self> {
+        let earliest = arrow::compute::min(&times)?;
+        let latest = arrow::compute::max(&times)?;
+        Some(Self { times, rows, earliest, latest })
+    }
+
+    /// All rows.
+    pub(crate) fn rows(&self) -> &RecordBatch {
+        &self.rows
+    }
+
+    /// The rows with `from <= time <= to`, in microseconds; `None` where there are none.
+    pub(crate) fn between(&self, from: i64, to: i64) -> Result<Option<Self>> {
+        if from <= self.earliest && self.latest <= to {
+            return Ok(Some(self.clone()));
+        }
+        if to < self.earliest || self.latest < from {
+            return Ok(None);
+        }
+        let wanted: BooleanArray = self.times.values().iter().map(|time| Some((from..=to).contains(time))).collect();
+        let times = arrow::compute::filter(&self.times, &wanted)?.as_primitive().clone();
+        Ok(Self::new(times, filter_record_batch(&self.rows, &wanted)?))
+    }
+}
+
+/// The rows of one feed that a query may still look at.
+#[derive(Debug, Default)]
+pub(crate) struct Kept {
+    batches: Vec<Passed>,
+}
+
+/// Above this many kept batches the small ones are joined, so that a trickle does not make a run slow.
+const MANY: usize = 64;
+
+impl Kept {
+    pub(crate) fn push(&mut self, passed: Passed) {
+        self.batches.push(passed);
+    }
+
+    /// The kept rows with `from <= time <= to`, in microseconds.
+    pub(crate) fn between(&self, from: i64, to: i64) -> Result<Vec<RecordBatch>> {
+        let parts = self.batches.iter().map(|batch| batch.between(from, to));
+        parts.filter_map(Result::transpose).map(|part| Ok(part?.rows)).collect()
+    }
+
+    /// Drops what lies before `floor`, in microseconds.
+    pub(crate) fn drop_before(&mut self, floor: i64) -> Result<()> {
+        self.batches.retain(|batch| batch.latest >= floor);
+        if self.batches.len() <= MANY {
+            return Ok(());
+        }
+        let parts: Vec<_> =
+            self.batches.iter().map(|batch| batch.between(floor, i64::MAX)).filter_map(Result::transpose).collect::<Result<_>>()?;
+        let Some(first) = parts.first() else { return Ok(()) };
+        let rows = concat_batches(&first.rows.schema(), parts.iter().map(|part| &part.rows))?;
+        let times: Vec<&dyn Array> = parts.iter().map(|part| &part.times as &dyn Array).collect();
+        let times = arrow::compute::concat(&times)?.as_primitive().clone();
+        self.batches = Passed::new(times, rows).into_iter().collect();
+        Ok(())
+    }
+}
+
+/// A table of the live catalog: planning a scan of it makes a [`Feed`].
+#[derive(Debug)]
+pub(crate) struct LiveTable {
+    source: Source,
+    schema: SchemaRef,
+    feeds: Arc<Mutex<Vec<Feed>>>,
+}
+
+impl LiveTable {
+    pub(crate) fn new(source: Source, schema: SchemaRef, feeds: Arc<Mutex<Vec<Feed>>>) -> Self {
+        Self { source, schema, feeds }
+    }
+
+    pub(crate) fn source(&self) -> Source {
+        self.source
+    }
+}
+
+#[async_trait]
+impl TableProvider for LiveTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Exact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        _: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let plain = DFSchema::try_from(Arc::clone(&self.schema))?;
+        let filter = conjunction(filters.iter().cloned());
+        let filter = filter.map(|filter| session.create_physical_expr(filter, &plain)).transpose()?;
+        let slot = Slot::new(Arc::new(self.schema.project(&columns)?));
+        let time = self.schema.index_of(self.source.time_column())?;
+        let feed = Feed { source: self.source, slot: Arc::clone(&slot), time, columns, filter };
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner).push(feed);
+        slot.leaf()
+    }
+}

@@ -1,0 +1,47 @@
+//! Event time: which rows count, when a result is complete, and what a late row corrects.
+//!
+//! The path of a row, and the modules in its order:
+//!
+//! 1. [`watermark`]: how far event time has come, per partition and merged;
+//! 2. [`admission`]: on time, late or too late, and once (`seen`);
+//! 3. `feed`: the rows and columns that a query looks at;
+//! 4. `filter`, `pane`, `lookback`: the shapes that run live; windows are `hop`'s, silences `absence`'s;
+//! 5. `rows`, `hit`: what a step changed, as rows of a view or hits of a rule.
+//!
+//! `planner` makes queries of files: `shape` recognises them, `reach` proves how far they look back, and
+//! what neither can place is refused with file, line and reason. [`engine`] takes a row through all of it,
+//! one step at a time; [`checkpoint`] says where a restart takes up. [`history`] runs the same text as one
+//! batch.
+
+pub mod admission;
+pub mod checkpoint;
+pub mod effects;
+pub mod engine;
+pub mod error;
+pub mod history;
+pub mod watermark;
+
+mod absence;
+mod feed;
+mod filter;
+mod hit;
+mod hop;
+mod lookback;
+mod pane;
+mod planner;
+mod query;
+pub mod query_file;
+mod reach;
+mod rows;
+mod run;
+mod seen;
+mod session;
+mod shape;
+mod spec;
+
+pub use absence::AbsenceSnapshot;
+pub use checkpoint::{Checkpoint, Resumption};
+pub use effects::{Effects, ViewRows};
+pub use engine::{Engine, EngineConfig, Input, Registry};
+pub use error::{Refusal, StreamError};
+pub use query::Output;

@@ -1,0 +1,169 @@
+//! Joins, sequences and absences by bounded lookback: when rows come or the watermark moves, the query
+//! runs again over the rows that can still matter, and what it gives for the result times in question
+//! replaces what was given before. Duplicates and corrections come out right because nothing is patched.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use datafusion::common::Result;
+use hexwatch_contract::Topic;
+
+use crate::absence::Silences;
+use crate::feed::{Feed, Kept, Source};
+use crate::pane::Telling;
+use crate::rows::{Changes, Emitted, joined};
+use crate::run::Run;
+
+/// Result times are completed in steps of this width, in microseconds: a run has a price of its own.
+const STEP: i64 = 250_000;
+/// What is out of reach is dropped in steps of this width, in microseconds.
+const DROP_STEP: i64 = 5_000_000;
+
+/// A query whose rows look back a bounded time.
+#[derive(Debug)]
+pub(crate) struct LookbackQuery {
+    run: Run,
+    feeds: Vec<(Feed, Kept)>,
+    telling: Telling,
+    lookback: i64,
+    /// The column of the result time.
+    at: usize,
+    emitted: Emitted,
+    /// Result times up to here have been given.
+    closed: i64,
+    /// Result times whose rows may have changed, both included.
+    dirty: Option<(i64, i64)>,
+    /// Rows before this come too late to correct anything.
+    frozen: i64,
+    dropped: i64,
+    /// Rows that did.
+    pub(crate) uncorrected: u64,
+}
+
+impl LookbackQuery {
+    pub(crate) fn new(run: Run, feeds: Vec<Feed>, telling: Telling, lookback: i64, at: usize) -> Self {
+        let feeds = feeds.into_iter().map(|feed| (feed, Kept::default())).collect();
+        let start = i64::MIN / 4;
+        Self {
+            run,
+            feeds,
+            telling,
+            lookback,
+            at,
+            emitted: Emitted::default(),
+            closed: start,
+            dirty: None,
+            frozen: start,
+            dropped: start,
+            uncorrected: 0,
+        }
+    }
+
+    pub(crate) fn lookback(&self) -> i64 {
+        self.lookback
+    }
+
+    /// Takes admitted rows.
+    pub(crate) fn take(&mut self, topic: Topic, records: &RecordBatch) -> Result<()> {
+        for index in 0..self.feeds.len() {
+            let (feed, _) = &self.feeds[index];
+            if feed.source != Source::Events(topic) {
+                continue;
+            }
+            let Some(passed) = feed.pass(records)? else { continue };
+            let rows = passed.rows().num_rows();
+            let Some(passed) = passed.between(self.frozen, i64::MAX)? else {
+                self.uncorrected += rows as u64;
+                continue;
+            };
+            self.uncorrected += (rows - passed.rows().num_rows()) as u64;
+            self.touch(passed.earliest, passed.latest);
+            self.feeds[index].1.push(passed);
+        }
+        Ok(())
+    }
+
+    /// Notes that the silences at `times` came, went or moved.
+    pub(crate) fn touch_silences(&mut self, topic: Topic, times: &[i64]) {
+        if self.feeds.iter().any(|(feed, _)| feed.source == Source::Absence(topic)) {
+            let frozen = self.frozen;
+            for time in times.iter().filter(|time| **time >= frozen) {
+                self.touch(*time, *time);
+            }
+        }
+    }
+
+    /// Rows within `[from, to]` can change results from `from` on, until they are out of sight.
+    fn touch(&mut self, from: i64, to: i64) {
+        let seen_until = to.saturating_add(self.lookback);
+        let to = if self.telling.immediate { seen_until } else { seen_until.min(self.closed) };
+        if from <= to {
+            self.dirty = Some(self.dirty.map_or((from, to), |(first, last)| (first.min(from), last.max(to))));
+        }
+    }
+
+    /// Gives what `watermark` completes, and what late rows correct. Silences are seen up to `known`.
+    pub(crate) fn advance(
+        &mut self,
+        watermark: i64,
+        silences: &BTreeMap<Topic, Silences>,
+        known: i64,
+    ) -> Result<Option<Changes>> {
+        let mut range = self.dirty.take();
+        if !self.telling.immediate {
+            let complete = watermark.div_euclid(STEP) * STEP;
+            if complete > self.closed {
+                let first = self.closed + 1;
+                range = Some(range.map_or((first, complete), |(from, _)| (from.min(first), complete)));
+                self.closed = complete;
+            }
+        }
+        let told = range.map(|range| self.evaluate(range, silences, known)).transpose()?.flatten();
+        self.drop_before(watermark)?;
+        Ok(told.filter(|told| !told.is_empty()))
+    }
+
+    fn evaluate(
+        &mut self,
+        (from, to): (i64, i64),
+        silences: &BTreeMap<Topic, Silences>,
+        known: i64,
+    ) -> Result<Option<Changes>> {
+        let back = from.saturating_sub(self.lookback);
+        let mut any = false;
+        for (feed, kept) in &self.feeds {
+            let batches = match feed.source {
+                Source::Events(_) => kept.between(back, to)?,
+                Source::Absence(topic) => match silences.get(&topic) {
+                    Some(silences) => {
+                        let rows = silences.between(back, to.min(known))?;
+                        feed.pass(&rows)?.map(|passed| passed.rows().clone()).into_iter().collect()
+                    }
+                    None => Vec::new(),
+                },
+            };
+            any |= !batches.is_empty();
+            feed.slot.fill(batches);
+        }
+        if !any && !self.emitted.any(from, to) {
+            return Ok(None);
+        }
+        let batches = if any { self.run.collect()? } else { Vec::<RecordBatch>::new() };
+        for (feed, _) in &self.feeds {
+            feed.slot.fill(Vec::new());
+        }
+        let rows = joined(&self.run.plan().schema(), &batches)?;
+        Ok(Some(self.emitted.replace(&rows, self.at, &self.telling.key, (from, to))?))
+    }
+
+    fn drop_before(&mut self, watermark: i64) -> Result<()> {
+        self.frozen = self.frozen.max(watermark.saturating_sub(self.telling.horizon));
+        if self.frozen.saturating_sub(self.dropped) < DROP_STEP {
+            return Ok(());
+        }
+        self.dropped = self.frozen;
+        self.emitted.drop_before(self.frozen);
+        let floor = self.frozen.saturating_sub(self.lookback);
+        self.feeds.iter_mut().try_for_each(|(_, kept)| kept.drop_before(floor))
+    }
+}

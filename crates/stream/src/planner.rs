@@ -1,0 +1,160 @@
+//! From a query file to a query that runs: planned once, recognised by its shape, kept.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::RecordBatch;
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::common::{Result, plan_err};
+use datafusion::error::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
+use hexwatch_contract::{Topic, event};
+use tokio::runtime::Runtime;
+
+use crate::absence;
+use crate::feed::{Feed, LiveTable, Source};
+use crate::filter::FilterQuery;
+use crate::hop::{Hop, HopMode, Tables};
+use crate::lookback::LookbackQuery;
+use crate::pane::{PaneQuery, Telling};
+use crate::query::{Operator, Query, Told};
+use crate::reach::{self, Lookback, Unbounded};
+use crate::run::Run;
+use crate::shape::{self, Shape};
+use crate::spec::Spec;
+use crate::{error::Refusal, hit};
+
+/// Plans query files over the live tables.
+pub(crate) struct Planner {
+    pub(crate) runtime: Arc<Runtime>,
+    /// Reference tables, such as `devices`, by name.
+    pub(crate) reference: BTreeMap<String, RecordBatch>,
+    /// How long after its result time a row is corrected, in microseconds.
+    pub(crate) horizon: i64,
+}
+
+/// A refusal before its file and line are known.
+impl From<DataFusionError> for Unbounded {
+    fn from(error: DataFusionError) -> Self {
+        Self { near: "", reason: error.strip_backtrace() }
+    }
+}
+
+/// A query in planning.
+struct Draft {
+    state: SessionState,
+    feeds: Arc<Mutex<Vec<Feed>>>,
+    plan: LogicalPlan,
+}
+
+impl Planner {
+    /// Makes `spec` run, or says why it cannot.
+    pub(crate) fn plan(&self, spec: &Spec) -> Result<Query, Refusal> {
+        self.try_plan(spec).map_err(|refusal| spec.refuse(refusal.near, refusal.reason))
+    }
+
+    fn try_plan(&self, spec: &Spec) -> Result<Query, Unbounded> {
+        let mut draft = self.draft(spec, HopMode::Panes)?;
+        let mut shape = shape::classify(&draft.plan)?;
+        if !matches!(shape, Shape::Panes(_)) {
+            draft = self.draft(spec, HopMode::Windows)?;
+            shape = shape::classify(&draft.plan)?;
+        }
+        let schema = Arc::clone(draft.plan.schema().inner());
+        if let Told::Rule(_) = spec.told
+            && let Some(complaint) = hit::complaint(&schema)
+        {
+            return Err(Unbounded { near: "SELECT", reason: complaint });
+        }
+        let key = spec.key_in(&schema)?;
+        let lookback = if shape == Shape::Lookback { Some(self.lookback(spec, &draft.plan)?) } else { None };
+        let physical = self.runtime.block_on(draft.state.query_planner().create_physical_plan(&draft.plan, &draft.state))?;
+        let run = Run::new(physical, draft.state.task_ctx(), Arc::clone(&self.runtime));
+        let feeds = std::mem::take(&mut *draft.feeds.lock().unwrap_or_else(PoisonError::into_inner));
+        let telling = Telling { immediate: spec.immediate, key, horizon: self.horizon };
+        let waits = feeds.iter().any(|feed| matches!(feed.source, Source::Absence(_)));
+        if waits && spec.immediate {
+            let reason = "an absence waits for its timer; write `emit: on_close`".into();
+            return Err(Unbounded { near: "emit:", reason });
+        }
+        let sources = feeds.iter().map(|feed| feed.source).collect();
+        let operator = match (shape, lookback) {
+            (Shape::Filter, _) => Operator::Filter(FilterQuery::new(run, feeds)),
+            (Shape::Panes(shape), _) => Operator::Panes(Box::new(PaneQuery::new(&run, shape, feeds, telling)?)),
+            (Shape::Lookback, lookback) => {
+                let at = schema.index_of(spec.time.as_deref().unwrap_or_default()).map_err(DataFusionError::from)?;
+                let lookback = lookback.unwrap_or_default();
+                Operator::Lookback(Box::new(LookbackQuery::new(run, feeds, telling, lookback, at)))
+            }
+        };
+        Ok(Query { name: spec.name.clone(), told: spec.told.clone(), lateness: spec.lateness, sources, operator })
+    }
+
+    /// How far `plan` looks back: as far as can be proved, or as the file declares where that is further.
+    fn lookback(&self, spec: &Spec, plan: &LogicalPlan) -> Result<i64, Unbounded> {
+        let Some(time) = &spec.time else {
+            let reason = "which column is the result time? declare it in the header as `time: <column>`".into();
+            return Err(Unbounded { near: "SELECT", reason });
+        };
+        match (reach::lookback(plan, time)?, spec.lookback) {
+            (Lookback::Within(proved), declared) => Ok(proved.max(declared.unwrap_or(0))),
+            (Lookback::Unbounded(_), Some(declared)) => Ok(declared),
+            (Lookback::Unbounded(reason), None) => Err(Unbounded { near: "JOIN", reason: reason.into() }),
+        }
+    }
+
+    fn draft(&self, spec: &Spec, mode: HopMode) -> Result<Draft, Unbounded> {
+        let feeds = Arc::new(Mutex::new(Vec::new()));
+        let context = self.session(&feeds, mode)?;
+        let state = context.state();
+        let written = self.runtime.block_on(spec.logical_plan(&state))?;
+        shape::refuse_as_written(&written)?;
+        let plan = state.optimize(&written)?;
+        Ok(Draft { state, feeds, plan })
+    }
+
+    /// A session over the live tables, with one partition and nothing that keeps state between runs.
+    fn session(&self, feeds: &Arc<Mutex<Vec<Feed>>>, mode: HopMode) -> Result<SessionContext> {
+        let context = crate::session::live()?;
+        let mut tables: BTreeMap<String, Arc<dyn TableProvider>> = BTreeMap::new();
+        for topic in Topic::ALL {
+            let table = LiveTable::new(Source::Events(topic), event::schema(topic), Arc::clone(feeds));
+            tables.insert(topic.table().into(), Arc::new(table));
+        }
+        for (name, rows) in &self.reference {
+            let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]])?;
+            tables.insert(name.clone(), Arc::new(table));
+        }
+        for (name, table) in &tables {
+            context.register_table(name.as_str(), Arc::clone(table))?;
+        }
+        context.register_udtf("hop", Arc::new(Hop { tables: Arc::new(LiveTables(tables)), mode }));
+        context.register_udtf("absence", Arc::new(LiveAbsence(Arc::clone(feeds))));
+        Ok(context)
+    }
+}
+
+#[derive(Debug)]
+struct LiveTables(BTreeMap<String, Arc<dyn TableProvider>>);
+
+impl Tables for LiveTables {
+    fn table(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
+        match (Topic::from_table(name), self.0.get(name)) {
+            (Some(_), Some(table)) => Ok(Arc::clone(table)),
+            _ => plan_err!("hop takes an event table, and `{name}` is none"),
+        }
+    }
+}
+
+/// The table function `absence` over the live silences.
+#[derive(Debug)]
+struct LiveAbsence(Arc<Mutex<Vec<Feed>>>);
+
+impl datafusion::catalog::TableFunctionImpl for LiveAbsence {
+    fn call_with_args(&self, args: datafusion::catalog::TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
+        let topic = absence::topic_argument(args.exprs())?;
+        Ok(Arc::new(LiveTable::new(Source::Absence(topic), absence::schema(), Arc::clone(&self.0))))
+    }
+}

@@ -1,0 +1,106 @@
+//! A query that runs: one of the shapes, and how its results are told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use datafusion::common::Result;
+use hexwatch_contract::{EventTime, Topic};
+
+use crate::absence::Silences;
+use crate::feed::Source;
+use crate::filter::FilterQuery;
+use crate::hit::Rule;
+use crate::lookback::LookbackQuery;
+use crate::pane::PaneQuery;
+use crate::rows::Changes;
+
+/// Where a view's rows go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// To `hexwatch.view.<name>` on Kafka, and to its table.
+    Topic,
+    /// To its table.
+    Table,
+    /// Nowhere but to the engine's caller.
+    None,
+}
+
+/// As what a query's rows are told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Told {
+    View(Output),
+    Rule(Rule),
+}
+
+#[derive(Debug)]
+pub(crate) enum Operator {
+    Filter(FilterQuery),
+    Panes(Box<PaneQuery>),
+    Lookback(Box<LookbackQuery>),
+}
+
+/// A planned query with its state.
+#[derive(Debug)]
+pub(crate) struct Query {
+    pub(crate) name: Arc<str>,
+    pub(crate) told: Told,
+    pub(crate) lateness: Option<Duration>,
+    pub(crate) sources: BTreeSet<Source>,
+    pub(crate) operator: Operator,
+}
+
+impl Query {
+    /// Takes admitted rows of `topic`.
+    pub(crate) fn take(&mut self, topic: Topic, records: &RecordBatch) -> Result<()> {
+        if !self.sources.contains(&Source::Events(topic)) {
+            return Ok(());
+        }
+        match &mut self.operator {
+            Operator::Filter(query) => query.take(topic, records),
+            Operator::Panes(query) => query.take(topic, records),
+            Operator::Lookback(query) => query.take(topic, records),
+        }
+    }
+
+    /// Takes note that silences of `topic` changed at `times`.
+    pub(crate) fn touch_silences(&mut self, topic: Topic, times: &[i64]) {
+        if let Operator::Lookback(query) = &mut self.operator {
+            query.touch_silences(topic, times);
+        }
+    }
+
+    /// Gives what `watermark` completes and what came meanwhile changed.
+    pub(crate) fn advance(
+        &mut self,
+        watermark: EventTime,
+        silences: &BTreeMap<Topic, Silences>,
+        known: EventTime,
+    ) -> Result<Option<Changes>> {
+        match &mut self.operator {
+            Operator::Filter(query) => query.advance(),
+            Operator::Panes(query) => query.advance(watermark.micros()),
+            Operator::Lookback(query) => query.advance(watermark.micros(), silences, known.micros()),
+        }
+    }
+
+    /// How far before its result time a row may look, beyond the correction horizon, in microseconds.
+    pub(crate) fn span(&self) -> i64 {
+        match &self.operator {
+            Operator::Filter(_) => 0,
+            Operator::Panes(query) => query.span(),
+            Operator::Lookback(query) => query.lookback(),
+        }
+    }
+
+    /// Rows admitted on time that came after everything they could change was settled: their partition
+    /// had been idle for longer than the correction horizon.
+    pub(crate) fn uncorrected(&self) -> u64 {
+        match &self.operator {
+            Operator::Filter(_) => 0,
+            Operator::Panes(query) => query.uncorrected,
+            Operator::Lookback(query) => query.uncorrected,
+        }
+    }
+}

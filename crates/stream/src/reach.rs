@@ -1,0 +1,518 @@
+//! How far a query's rows look back: for every scan the greatest distance between the time of a row that
+//! can matter and the result time. A query whose distance has no bound cannot run live and is refused.
+//!
+//! The proof follows times through the optimised plan. Every time column is a variable plus an interval;
+//! comparisons, frames, windows and group keys bound the distances between variables.
+
+mod distances;
+
+use datafusion::common::{Column, DFSchema, JoinType};
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Expr, Join, LogicalPlan, Operator, TableScan, Union, Unnest, Window, WindowFrameBound,
+    WindowFrameUnits,
+};
+
+use self::distances::{Distances, FAR, Var, plus};
+use crate::hop::{HOP_STARTS, scalar_micros};
+use crate::shape::{live_table, unsupported};
+
+/// How far back a query looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Lookback {
+    /// This far, in microseconds.
+    Within(i64),
+    /// No bound was found; the sentence says where.
+    Unbounded(&'static str),
+}
+
+/// A time column: `var` plus something within `[least, most]`.
+#[derive(Clone, Copy, Debug)]
+struct Time {
+    var: Var,
+    least: i64,
+    most: i64,
+}
+
+/// What a node of the plan gives.
+#[derive(Clone, Debug, Default)]
+struct Scope {
+    /// For each output column its time, where it has one.
+    columns: Vec<Option<Time>>,
+    /// The times of the scanned rows behind an output row.
+    scanned: Vec<Var>,
+}
+
+/// Why a plan cannot run live: the reason, and a word of the query to point at.
+pub(crate) struct Unbounded {
+    pub(crate) reason: String,
+    pub(crate) near: &'static str,
+}
+
+fn refuse<T>(near: &'static str, reason: impl Into<String>) -> Result<T, Unbounded> {
+    Err(Unbounded { reason: reason.into(), near })
+}
+
+const JOIN: &str = "a join without a bound on the times of its sides; \
+    write `a.time BETWEEN b.time - INTERVAL '30 seconds' AND b.time + INTERVAL '30 seconds'` or declare `lookback`";
+
+/// How far the rows of `plan` look back from the result time in column `result_time`.
+pub(crate) fn lookback(plan: &LogicalPlan, result_time: &str) -> Result<Lookback, Unbounded> {
+    let mut walk = Walk::default();
+    let scope = walk.visit(plan)?;
+    let at = plan.schema().index_of_column_by_name(None, result_time);
+    let Some(at) = at.and_then(|index| scope.columns[index]) else {
+        return Ok(Lookback::Unbounded("the result time cannot be traced to the time of an event; declare `lookback`"));
+    };
+    walk.distances.close();
+    let mut furthest = 0;
+    for scanned in scope.scanned {
+        let after = plus(walk.distances.most(scanned, at.var), -at.least);
+        let before = plus(walk.distances.most(at.var, scanned), at.most);
+        if after >= FAR || before >= FAR {
+            return Ok(Lookback::Unbounded(JOIN));
+        }
+        if after > 0 {
+            return refuse(
+                "time:",
+                format!(
+                    "a row may look {} past its own result time `{result_time}`; \
+                     make the result time the last moment the row depends on, such as `greatest(a.time, b.time)`",
+                    crate::shape::seconds(after)
+                ),
+            );
+        }
+        furthest = furthest.max(before);
+    }
+    Ok(Lookback::Within(furthest))
+}
+
+#[derive(Default)]
+struct Walk {
+    distances: Distances,
+}
+
+impl Walk {
+    fn visit(&mut self, plan: &LogicalPlan) -> Result<Scope, Unbounded> {
+        match plan {
+            LogicalPlan::TableScan(scan) => Ok(self.scan(scan)),
+            LogicalPlan::Projection(projection) => {
+                let input = self.visit(&projection.input)?;
+                let columns = projection.expr.iter();
+                let columns = columns.map(|expr| self.time_of(expr, &[projection.input.schema()], &input)).collect();
+                Ok(Scope { columns, scanned: input.scanned })
+            }
+            LogicalPlan::SubqueryAlias(alias) => self.visit(&alias.input),
+            LogicalPlan::Filter(filter) => {
+                let input = self.visit(&filter.input)?;
+                self.constrain(&filter.predicate, &[filter.input.schema()], &input);
+                Ok(input)
+            }
+            LogicalPlan::Unnest(unnest) => self.unnest(unnest),
+            LogicalPlan::Union(union) => self.union(union),
+            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Window(window) => self.window(window),
+            LogicalPlan::EmptyRelation(_) | LogicalPlan::Values(_) => {
+                Ok(Scope { columns: vec![None; plan.schema().fields().len()], scanned: vec![] })
+            }
+            other => {
+                let (near, reason) = unsupported(other);
+                refuse(near, reason)
+            }
+        }
+    }
+
+    fn scan(&mut self, scan: &TableScan) -> Scope {
+        let columns = scan.projected_schema.fields();
+        let Some(source) = live_table(scan) else {
+            return Scope { columns: vec![None; columns.len()], scanned: vec![] };
+        };
+        let var = self.distances.add(true);
+        let time = Time { var, least: 0, most: 0 };
+        let columns = columns.iter().map(|field| (field.name() == source.time_column()).then_some(time)).collect();
+        Scope { columns, scanned: vec![var] }
+    }
+
+    fn unnest(&mut self, unnest: &Unnest) -> Result<Scope, Unbounded> {
+        let input = self.visit(&unnest.input)?;
+        let columns = unnest.dependency_indices.iter().map(|index| input.columns[*index]).collect();
+        Ok(Scope { columns, scanned: input.scanned })
+    }
+
+    /// A row comes from one branch: a column's time lies as that branch says.
+    fn union(&mut self, union: &Union) -> Result<Scope, Unbounded> {
+        let branches: Vec<Scope> = union.inputs.iter().map(|input| self.visit(input)).collect::<Result<_, _>>()?;
+        self.distances.close();
+        let mut columns = Vec::new();
+        for index in 0..union.schema.fields().len() {
+            let times: Option<Vec<Time>> = branches.iter().map(|branch| branch.columns[index]).collect();
+            columns.push(times.map(|times| {
+                let either = self.distances.add(true);
+                for (branch, time) in branches.iter().zip(times) {
+                    self.place(either, time, time, &branch.scanned);
+                }
+                Time { var: either, least: 0, most: 0 }
+            }));
+        }
+        self.distances.close();
+        Ok(Scope { columns, scanned: branches.into_iter().flat_map(|branch| branch.scanned).collect() })
+    }
+
+    /// Places `var` between the earliest of `low` and the latest of `high`, as seen from each of `others`.
+    fn place(&mut self, var: Var, low: Time, high: Time, others: &[Var]) {
+        for &other in others {
+            let (after, before) = (self.after(high, other), self.before(low, other));
+            self.distances.bound(var, other, after);
+            self.distances.bound(other, var, before);
+        }
+    }
+
+    /// The most by which `time` lies after `other`.
+    fn after(&self, time: Time, other: Var) -> i64 {
+        plus(self.distances.most(time.var, other), time.most)
+    }
+
+    /// The most by which `time` lies before `other`.
+    fn before(&self, time: Time, other: Var) -> i64 {
+        plus(self.distances.most(other, time.var), -time.least)
+    }
+
+    fn join(&mut self, join: &Join) -> Result<Scope, Unbounded> {
+        use JoinType as J;
+        let start = self.distances.len();
+        let left = self.visit(&join.left)?;
+        let middle = self.distances.len();
+        let right = self.visit(&join.right)?;
+        let end = self.distances.len();
+        let names: &[&DFSchema] = &[join.left.schema(), join.right.schema()];
+        let both = Scope {
+            columns: left.columns.iter().chain(&right.columns).copied().collect(),
+            scanned: left.scanned.iter().chain(&right.scanned).copied().collect(),
+        };
+        self.distances.close();
+        let before = self.distances.clone();
+        for (a, b) in &join.on {
+            self.compare(a, Operator::Eq, b, names, &both);
+        }
+        if let Some(filter) = &join.filter {
+            self.constrain(filter, names, &both);
+        }
+        self.distances.close();
+        // A row that the other side need not match says nothing about what is on its own side.
+        match join.join_type {
+            J::Left | J::LeftAnti | J::LeftMark => self.distances.forget_match(&before, start..middle, middle..end),
+            J::Right | J::RightAnti | J::RightMark => self.distances.forget_match(&before, middle..end, start..middle),
+            J::Full => {
+                self.distances.forget_match(&before, start..middle, middle..end);
+                self.distances.forget_match(&before, middle..end, start..middle);
+            }
+            J::Inner | J::LeftSemi | J::RightSemi => {}
+        }
+        let mark = std::iter::once(None);
+        let columns = match join.join_type {
+            J::LeftSemi | J::LeftAnti => left.columns,
+            J::RightSemi | J::RightAnti => right.columns,
+            J::LeftMark => left.columns.into_iter().chain(mark).collect(),
+            J::RightMark => right.columns.into_iter().chain(mark).collect(),
+            J::Inner | J::Left | J::Right | J::Full => both.columns,
+        };
+        Ok(Scope { columns, scanned: both.scanned })
+    }
+
+    /// The rows of a group share nothing but the group's keys: their times are related through those alone.
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Scope, Unbounded> {
+        let input = self.visit(&aggregate.input)?;
+        let names: &[&DFSchema] = &[aggregate.input.schema()];
+        let keys: Vec<Option<Time>> =
+            aggregate.group_expr.iter().map(|key| self.time_of(key, names, &input)).collect();
+        self.distances.close();
+        if !input.scanned.is_empty() && keys.iter().all(Option::is_none) {
+            let distinct = aggregate.aggr_expr.is_empty() && !aggregate.group_expr.is_empty();
+            return if distinct {
+                refuse("DISTINCT", "DISTINCT without a window; group by date_bin(INTERVAL, time) or by a time column")
+            } else {
+                refuse("GROUP BY", "an aggregate without a window; group by date_bin(INTERVAL, time), by hop's window_start, or by a time column")
+            };
+        }
+        let pinned: Vec<Option<(Time, Var)>> =
+            keys.iter().map(|key| key.map(|time| (time, self.distances.add(true)))).collect();
+        let mut scanned = Vec::new();
+        for &row in &input.scanned {
+            let member = self.distances.add(self.distances.is_certain(row));
+            for &(time, key) in pinned.iter().flatten() {
+                let (after, before) = (self.after(time, row), self.before(time, row));
+                self.distances.bound(key, member, after);
+                self.distances.bound(member, key, before);
+            }
+            scanned.push(member);
+        }
+        let mut columns: Vec<_> =
+            pinned.iter().map(|pinned| pinned.map(|(_, var)| Time { var, least: 0, most: 0 })).collect();
+        let keys: Vec<(Time, Var)> = pinned.into_iter().flatten().collect();
+        for aggregated in &aggregate.aggr_expr {
+            columns.push(self.aggregated(aggregated, names, &input, &scanned, &keys));
+        }
+        self.distances.close();
+        Ok(Scope { columns, scanned })
+    }
+
+    /// The time that an aggregate of times gives: it is one of the group's.
+    fn aggregated(
+        &mut self,
+        expr: &Expr,
+        names: &[&DFSchema],
+        input: &Scope,
+        members: &[Var],
+        keys: &[(Time, Var)],
+    ) -> Option<Time> {
+        let Expr::AggregateFunction(AggregateFunction { func, params }) = expr.clone().unalias() else { return None };
+        if !["min", "max", "first_value", "last_value"].contains(&func.name()) {
+            return None;
+        }
+        let time = self.time_of(params.args.first()?, names, input)?;
+        let var = self.distances.add(true);
+        for &(key, pinned) in keys {
+            let (after, before) = (self.after(time, key.var), self.before(time, key.var));
+            self.distances.bound(var, pinned, plus(after, -key.least));
+            self.distances.bound(pinned, var, plus(before, key.most));
+        }
+        let own = input.scanned.iter().position(|row| *row == time.var);
+        if let (Some(own), "max") = (own, func.name()) {
+            self.distances.bound(members[own], var, -time.least);
+        }
+        if let (Some(own), "min") = (own, func.name()) {
+            self.distances.bound(var, members[own], time.most);
+        }
+        Some(Time { var, least: 0, most: 0 })
+    }
+
+    fn window(&mut self, window: &Window) -> Result<Scope, Unbounded> {
+        let input = self.visit(&window.input)?;
+        let names: &[&DFSchema] = &[window.input.schema()];
+        self.distances.close();
+        let (mut columns, mut scanned) = (input.columns.clone(), input.scanned.clone());
+        for expr in &window.window_expr {
+            let Expr::WindowFunction(function) = expr.clone().unalias() else {
+                return refuse("OVER", "a window expression of an unknown kind");
+            };
+            let WindowFunction { fun, params } = *function;
+            let (centre, back, ahead) = self.frame(fun.name(), &params, names, &input)?;
+            self.distances.close();
+            let spread = |walk: &mut Self, certain: bool, low: i64, high: i64| {
+                let var = walk.distances.add(certain);
+                walk.distances.bound(var, centre, plus(high, ahead));
+                walk.distances.bound(centre, var, plus(low, back));
+                var
+            };
+            for row in &input.scanned {
+                let (low, high) = (self.distances.most(centre, *row), self.distances.most(*row, centre));
+                scanned.push(spread(self, false, low, high));
+            }
+            let time = params.args.first().and_then(|argument| self.time_of(argument, names, &input));
+            columns.push(time.map(|time| {
+                let (low, high) = (self.before(time, centre), self.after(time, centre));
+                Time { var: spread(self, true, low, high), least: 0, most: 0 }
+            }));
+        }
+        self.distances.close();
+        Ok(Scope { columns, scanned })
+    }
+
+    /// The time around which a window function looks, and how far back and ahead of it.
+    fn frame(
+        &mut self,
+        function: &str,
+        params: &WindowFunctionParams,
+        names: &[&DFSchema],
+        input: &Scope,
+    ) -> Result<(Var, i64, i64), Unbounded> {
+        const FRAMELESS: [&str; 9] =
+            ["row_number", "rank", "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "nth_value"];
+        let shared = params.partition_by.iter().find_map(|key| self.time_of(key, names, input));
+        if let Some(time) = shared {
+            return Ok((self.pin(time, &input.scanned), 0, 0));
+        }
+        let frame = &params.window_frame;
+        let bounded = match (&frame.start_bound, &frame.end_bound) {
+            _ if FRAMELESS.contains(&function) || frame.units != WindowFrameUnits::Range => None,
+            (start, end) => frame_micros(start, true).zip(frame_micros(end, false)),
+        };
+        let ordered = params.order_by.first().filter(|_| params.order_by.len() == 1);
+        let ordered = ordered.filter(|sort| sort.asc).and_then(|sort| self.time_of(&sort.expr, names, input));
+        let (Some((back, ahead)), Some(time)) = (bounded, ordered) else {
+            return refuse(
+                "OVER",
+                format!(
+                    "the window function {function} without a RANGE interval frame over event time; write \
+                     `OVER (PARTITION BY ... ORDER BY time RANGE BETWEEN INTERVAL '2 minutes' PRECEDING AND CURRENT ROW)`"
+                ),
+            );
+        };
+        Ok((self.pin(time, &input.scanned), back, ahead))
+    }
+
+    /// A variable that is exactly `time`.
+    fn pin(&mut self, time: Time, others: &[Var]) -> Var {
+        if time.least == 0 && time.most == 0 {
+            return time.var;
+        }
+        let var = self.distances.add(self.distances.is_certain(time.var));
+        self.place(var, time, time, others);
+        self.distances.close();
+        var
+    }
+
+    /// Takes in what `predicate` says of the distances between times.
+    fn constrain(&mut self, predicate: &Expr, names: &[&DFSchema], scope: &Scope) {
+        for part in split_conjunction(predicate) {
+            match part {
+                Expr::BinaryExpr(BinaryExpr { left, op, right }) => self.compare(left, *op, right, names, scope),
+                Expr::Between(between) if !between.negated => {
+                    self.compare(&between.expr, Operator::GtEq, &between.low, names, scope);
+                    self.compare(&between.expr, Operator::LtEq, &between.high, names, scope);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn compare(&mut self, left: &Expr, op: Operator, right: &Expr, names: &[&DFSchema], scope: &Scope) {
+        let Some((left, right, apart)) = self.sides(left, right, names, scope) else { return };
+        // left - right <= apart, or the other way round.
+        let most = plus(apart.1, right.most - left.least);
+        let least = plus(-apart.0, left.most - right.least);
+        if matches!(op, Operator::Lt | Operator::LtEq | Operator::Eq) {
+            self.distances.bound(left.var, right.var, most);
+        }
+        if matches!(op, Operator::Gt | Operator::GtEq | Operator::Eq) {
+            self.distances.bound(right.var, left.var, least);
+        }
+    }
+
+    /// `left op right` as a comparison of the difference of two times with a constant.
+    fn sides(&mut self, left: &Expr, right: &Expr, names: &[&DFSchema], scope: &Scope) -> Option<(Time, Time, (i64, i64))> {
+        if let (Some(left), Some(right)) = (self.time_of(left, names, scope), self.time_of(right, names, scope)) {
+            return Some((left, right, (0, 0)));
+        }
+        let Expr::BinaryExpr(BinaryExpr { left: a, op: Operator::Minus, right: b }) = uncast(left) else { return None };
+        let Expr::Literal(apart, _) = uncast(right) else { return None };
+        let apart = scalar_micros(apart)?;
+        Some((self.time_of(a, names, scope)?, self.time_of(b, names, scope)?, (apart, apart)))
+    }
+
+    /// The time that `expr` gives; `None` where it is not followed.
+    fn time_of(&mut self, expr: &Expr, names: &[&DFSchema], scope: &Scope) -> Option<Time> {
+        match uncast(expr) {
+            Expr::Column(column) => scope.columns[position(names, column)?],
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right }) => {
+                if let Some(micros) = literal_micros(right) {
+                    return Some(shifted(self.time_of(left, names, scope)?, micros, micros));
+                }
+                Some(shifted(self.time_of(right, names, scope)?, literal_micros(left)?, literal_micros(left)?))
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Minus, right }) => {
+                let micros = literal_micros(right)?;
+                Some(shifted(self.time_of(left, names, scope)?, -micros, -micros))
+            }
+            Expr::ScalarFunction(function) => self.time_of_function(function, names, scope),
+            Expr::Case(case) => {
+                let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref()).chain(case.else_expr.as_deref());
+                let results: Vec<Expr> = results.filter(|result| !is_null(result)).cloned().collect();
+                self.one_of("case", &results, names, scope)
+            }
+            _ => None,
+        }
+    }
+
+    fn time_of_function(&mut self, function: &ScalarFunction, names: &[&DFSchema], scope: &Scope) -> Option<Time> {
+        let args = &function.args;
+        match function.name() {
+            "date_bin" if args.len() == 2 => {
+                let width = literal_micros(&args[0])?;
+                Some(shifted(self.time_of(&args[1], names, scope)?, 1 - width, 0))
+            }
+            HOP_STARTS => {
+                let Expr::Literal(size, _) = args.get(2)? else { return None };
+                let size: i64 = size.clone().try_into().ok()?;
+                Some(shifted(self.time_of(&args[0], names, scope)?, 1 - size, 0))
+            }
+            name @ ("greatest" | "least" | "coalesce") => self.one_of(name, args, names, scope),
+            _ => None,
+        }
+    }
+
+    /// One of several times; for `greatest` not before any, for `least` not after any.
+    fn one_of(&mut self, which: &str, args: &[Expr], names: &[&DFSchema], scope: &Scope) -> Option<Time> {
+        let times: Vec<Time> = args.iter().map(|arg| self.time_of(arg, names, scope)).collect::<Option<_>>()?;
+        if let [only] = times[..] {
+            return Some(only);
+        }
+        self.distances.close();
+        let others: Vec<Var> = times.iter().map(|time| time.var).chain(scope.scanned.iter().copied()).collect();
+        let var = self.distances.add(times.iter().all(|time| self.distances.is_certain(time.var)));
+        for other in others {
+            let after = times.iter().map(|time| self.after(*time, other)).max()?;
+            let before = times.iter().map(|time| self.before(*time, other)).max()?;
+            self.distances.bound(var, other, after);
+            self.distances.bound(other, var, before);
+        }
+        for time in &times {
+            match which {
+                "greatest" => self.distances.bound(time.var, var, -time.least),
+                "least" => self.distances.bound(var, time.var, time.most),
+                _ => {}
+            }
+        }
+        self.distances.close();
+        Some(Time { var, least: 0, most: 0 })
+    }
+}
+
+fn shifted(time: Time, least: i64, most: i64) -> Time {
+    Time { var: time.var, least: time.least + least, most: time.most + most }
+}
+
+fn literal_micros(expr: &Expr) -> Option<i64> {
+    let Expr::Literal(value, _) = uncast(expr) else { return None };
+    scalar_micros(value)
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(uncast(expr), Expr::Literal(value, _) if value.is_null())
+}
+
+fn uncast(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast(cast) => uncast(&cast.expr),
+        Expr::TryCast(cast) => uncast(&cast.expr),
+        Expr::Alias(alias) => uncast(&alias.expr),
+        other => other,
+    }
+}
+
+
+
+/// How far a frame reaches to one side, in microseconds; `None` where that is not an interval.
+fn frame_micros(bound: &WindowFrameBound, is_start: bool) -> Option<i64> {
+    match (bound, is_start) {
+        (WindowFrameBound::CurrentRow, _) => Some(0),
+        (WindowFrameBound::Preceding(value), true) | (WindowFrameBound::Following(value), false) => scalar_micros(value),
+        (WindowFrameBound::Preceding(value), false) | (WindowFrameBound::Following(value), true) => {
+            scalar_micros(value).map(|micros| -micros)
+        }
+    }
+}
+
+/// Where `column` stands in the schemas laid end to end.
+fn position(names: &[&DFSchema], column: &Column) -> Option<usize> {
+    let mut before = 0;
+    for schema in names {
+        if let Some(index) = schema.maybe_index_of_column(column) {
+            return Some(before + index);
+        }
+        before += schema.fields().len();
+    }
+    None
+}

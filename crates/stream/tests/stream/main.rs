@@ -1,0 +1,8 @@
+//! The engine over whole streams: the same rows live as over history, whatever the order, the batching
+//! and the restarts.
+
+mod equality;
+mod refusals;
+mod restart;
+mod time;
+mod world;
