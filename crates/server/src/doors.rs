@@ -146,3 +146,63 @@ async fn wrong_method(method: Method) -> Problem {
         .field("method")
         .fix("see /api/v1/openapi.json")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::api::about::{ASYNCAPI, OPENAPI};
+    use crate::serving::tests::serving;
+
+    #[tokio::test]
+    async fn the_openapi_file_describes_every_door_and_no_other() {
+        let (_, listed) = router(&serving());
+        let listed: BTreeSet<(String, String)> =
+            listed.into_iter().map(|door| (door.path.to_owned(), door.method.to_owned())).collect();
+        let file: Value = serde_json::from_str(OPENAPI).unwrap();
+        let described: BTreeSet<(String, String)> = file["paths"]
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, methods)| {
+                methods.as_object().unwrap().keys().map(move |method| (path.clone(), method.clone()))
+            })
+            .collect();
+        assert_eq!(listed, described);
+    }
+
+    /// The members of a schema of the OpenAPI file.
+    fn members(schema: &str) -> BTreeSet<String> {
+        let file: Value = serde_json::from_str(OPENAPI).unwrap();
+        file["components"]["schemas"][schema]["properties"].as_object().unwrap().keys().cloned().collect()
+    }
+
+    fn written(value: &impl serde::Serialize) -> BTreeSet<String> {
+        serde_json::to_value(value).unwrap().as_object().unwrap().keys().cloned().collect()
+    }
+
+    #[test]
+    fn the_openapi_schemas_have_the_members_that_are_written() {
+        use hexwatch_contract::live::{CellUpdate, Health};
+        let alarm = crate::live::alarm_for_tests("a", 1, hexwatch_contract::alarm::State::Unack);
+        assert_eq!(members("Alarm"), written(&alarm));
+        let risk = crate::live::risk_for_tests(1, 10_000, 100);
+        assert_eq!(members("CellRisk"), written(&risk));
+        assert_eq!(members("CellUpdate"), written(&CellUpdate::from(&risk)));
+        assert_eq!(members("Health"), written(&Health::default()));
+        let live = serving().app.live.clone();
+        assert_eq!(members("Heartbeat"), written(&live.latest_heartbeat()));
+        let problem = Problem::invalid("x").field("y").fix("z");
+        assert_eq!(members("Problem"), written(&problem));
+    }
+
+    #[test]
+    fn the_asyncapi_file_names_every_message() {
+        for name in ["subscribe", "hello", "cells", "alarm", "resumed", "heartbeat", "health", "error"] {
+            assert!(ASYNCAPI.contains(&format!("type: {{ const: {name} }}")), "{name} is not described");
+        }
+    }
+}

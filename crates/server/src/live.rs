@@ -14,3 +14,8 @@ pub use handle::Live;
 
 pub(crate) use alarms::{Cursor, Next};
 pub(crate) use cells::Format;
+
+#[cfg(test)]
+pub(crate) use cells::tests::risk as risk_for_tests;
+#[cfg(test)]
+pub(crate) use handle::tests::alarm as alarm_for_tests;

@@ -149,3 +149,77 @@ async fn keep_beating(live: &Live) {
         live.beat();
     }
 }
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use hexwatch_contract::alarm::{Alarm, AlarmId};
+    use hexwatch_contract::{Cell, EventTime, ManualClock};
+
+    use super::*;
+    use crate::api::alarms::{Action, ActionError, Actor};
+    use crate::api::sql::{Answer, CatalogTable, QueryError, SavedQuery};
+    use crate::live::SourceError;
+    use crate::metrics::Metrics;
+
+    /// A pipeline that has nothing.
+    struct Nothing;
+
+    #[async_trait::async_trait]
+    impl AlarmSource for Nothing {
+        async fn after(&self, _: &str, _: u64, _: usize) -> Result<Vec<Alarm>, SourceError> {
+            Ok(Vec::new())
+        }
+        async fn latest(&self, _: &AlarmId) -> Result<Option<Alarm>, SourceError> {
+            Ok(None)
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Actions for Nothing {
+        async fn act(&self, alarm: &AlarmId, _: Action, _: Actor) -> Result<Alarm, ActionError> {
+            Err(ActionError::NotFound(alarm.clone()))
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl QueryDoor for Nothing {
+        async fn query(&self, _: &str, _: usize) -> Result<Answer, QueryError> {
+            Err(QueryError::Unavailable { detail: "there is no history".into() })
+        }
+        async fn saved(&self) -> Vec<SavedQuery> {
+            Vec::new()
+        }
+        async fn catalog(&self) -> Result<Vec<CatalogTable>, QueryError> {
+            Ok(Vec::new())
+        }
+    }
+
+    impl Geometry for Nothing {
+        fn ring(&self, _: Cell) -> Vec<[f64; 2]> {
+            Vec::new()
+        }
+    }
+
+    /// A server over [`Nothing`].
+    pub(crate) fn serving() -> Arc<Serving> {
+        let clock = Arc::new(ManualClock::at(EventTime::from_millis(0)));
+        let app = AppState {
+            live: Live::new(clock.clone(), clock, Metrics::new()),
+            alarms: Arc::new(Nothing),
+            actions: Arc::new(Nothing),
+            queries: Arc::new(Nothing),
+            geometry: Arc::new(Nothing),
+            site_map: SiteMap::default(),
+            accounts: Accounts::default(),
+            audit: mpsc::channel(1).0,
+            about: About { version: "0".into(), mode: "live".into(), time_zone: "UTC".into() },
+            limits: Limits::default(),
+        };
+        Arc::new(Serving {
+            app,
+            shutdown: CancellationToken::new(),
+            seats: Arc::new(Semaphore::new(1)),
+            sockets: TaskTracker::new(),
+        })
+    }
+}

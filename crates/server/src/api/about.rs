@@ -20,7 +20,8 @@ pub(crate) async fn ready(State(serving): State<Arc<Serving>>) -> Result<&'stati
     if serving.app.live.is_ready() {
         return Ok("ready\n");
     }
-    Err(Problem::unavailable("the engine is still restoring its state").fix("ask again in a second"))
+    let detail = "the engine is still restoring its state";
+    Err(Problem::unavailable(detail).field("state").fix("ask again in a second"))
 }
 
 pub(crate) async fn metrics(State(serving): State<Arc<Serving>>) -> impl IntoResponse {

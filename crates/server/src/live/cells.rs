@@ -126,13 +126,13 @@ impl CellBoard {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use hexwatch_contract::risk::{Hundredths, Level};
     use serde_json::Value;
 
     use super::*;
 
-    fn risk(cell: u64, window_end: i64, score: u32) -> CellRisk {
+    pub(crate) fn risk(cell: u64, window_end: i64, score: u32) -> CellRisk {
         CellRisk {
             cell: Cell::from_index(cell),
             res: 11,

@@ -285,7 +285,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    pub(in crate::live) fn alarm(site: &str, seq: u64, state: State) -> Alarm {
+    pub(crate) fn alarm(site: &str, seq: u64, state: State) -> Alarm {
         let at = EventTime::from_millis(1_000);
         Alarm {
             alarm_id: AlarmId::of("R06", 1, "ap-1", at),
