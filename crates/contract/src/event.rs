@@ -25,7 +25,8 @@ pub enum Kind {
     Float,
     /// A finite number within bounds, both included; outside is a dead letter at `semantic`.
     FloatIn(f64, f64),
-    /// A whole number within bounds, both included; outside is a dead letter at `semantic`.
+    /// A whole number within bounds, both included. Below a count's zero is a dead letter at `semantic`;
+    /// beyond a bound that is its integer type's (such as 65,535) at `schema`.
     IntIn(i64, i64),
     /// True or false.
     Bool,

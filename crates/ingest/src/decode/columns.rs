@@ -1,0 +1,165 @@
+//! The Arrow builders of one topic. A builder is touched only by rows that have a value for it: the nulls
+//! in between are caught up with at the next value, or at the end.
+
+use std::iter::repeat_n;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Array, Int64Array, Int64Builder,
+    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
+};
+use hexwatch_contract::event::{COMMON, Kind, columns, schema};
+use hexwatch_contract::{Cell, EventTime, Partition, Topic};
+
+/// One column in the making.
+enum Builder {
+    Text(StringBuilder),
+    Float(Float64Builder),
+    Whole(Int64Builder),
+    Bool(BooleanBuilder),
+    Time(TimestampMicrosecondBuilder),
+}
+
+impl Builder {
+    fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Text | Kind::Member(_) => Self::Text(StringBuilder::new()),
+            Kind::Float | Kind::FloatIn(..) => Self::Float(Float64Builder::new()),
+            Kind::IntIn(..) => Self::Whole(Int64Builder::new()),
+            Kind::Bool => Self::Bool(BooleanBuilder::new()),
+            Kind::Time => Self::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
+        }
+    }
+
+    fn catch_up(&mut self, rows: usize) {
+        match self {
+            Self::Text(builder) => builder.append_nulls(rows - builder.len()),
+            Self::Float(builder) => builder.append_nulls(rows - builder.len()),
+            Self::Whole(builder) => builder.append_nulls(rows - builder.len()),
+            Self::Bool(builder) => builder.append_nulls(rows - builder.len()),
+            Self::Time(builder) => builder.append_nulls(rows - builder.len()),
+        }
+    }
+
+    fn finish(&mut self, rows: usize) -> ArrayRef {
+        self.catch_up(rows);
+        match self {
+            Self::Text(builder) => Arc::new(builder.finish()),
+            Self::Float(builder) => Arc::new(builder.finish()),
+            Self::Whole(builder) => Arc::new(builder.finish()),
+            Self::Bool(builder) => Arc::new(builder.finish()),
+            Self::Time(builder) => Arc::new(builder.finish()),
+        }
+    }
+}
+
+/// What the engine adds to a row.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Added<'a> {
+    pub(super) device_time: Option<EventTime>,
+    pub(super) suspect: bool,
+    pub(super) cell: Option<Cell>,
+    pub(super) oddity: &'a str,
+    pub(super) offset: i64,
+    pub(super) identity: u128,
+}
+
+/// The rows of one chunk in the making.
+pub(super) struct Columns {
+    topic: Topic,
+    body: Vec<Builder>,
+    device_time: TimestampMicrosecondBuilder,
+    suspect: Vec<bool>,
+    cell: Int64Builder,
+    oddity: StringBuilder,
+    offset: Vec<i64>,
+    identities: Vec<u128>,
+}
+
+impl Columns {
+    pub(super) fn new(topic: Topic) -> Self {
+        Self {
+            topic,
+            body: COMMON.iter().chain(columns(topic)).map(|column| Builder::of(column.kind)).collect(),
+            device_time: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
+            suspect: Vec::new(),
+            cell: Int64Builder::new(),
+            oddity: StringBuilder::new(),
+            offset: Vec::new(),
+            identities: Vec::new(),
+        }
+    }
+
+    fn at(&mut self, field: usize) -> &mut Builder {
+        let rows = self.offset.len();
+        let builder = &mut self.body[field];
+        builder.catch_up(rows);
+        builder
+    }
+
+    pub(super) fn text(&mut self, field: usize, text: &str) {
+        if let Builder::Text(builder) = self.at(field) {
+            builder.append_value(text);
+        }
+    }
+
+    pub(super) fn float(&mut self, field: usize, number: f64) {
+        if let Builder::Float(builder) = self.at(field) {
+            builder.append_value(number);
+        }
+    }
+
+    /// A whole number, or a time in epoch milliseconds, as the column is.
+    pub(super) fn whole(&mut self, field: usize, number: i64) {
+        match self.at(field) {
+            Builder::Whole(builder) => builder.append_value(number),
+            Builder::Time(builder) => builder.append_value(EventTime::from_millis(number).micros()),
+            _ => {}
+        }
+    }
+
+    pub(super) fn bool(&mut self, field: usize, value: bool) {
+        if let Builder::Bool(builder) = self.at(field) {
+            builder.append_value(value);
+        }
+    }
+
+    /// Ends the row whose fields have been given.
+    pub(super) fn end_row(&mut self, added: &Added<'_>) {
+        self.device_time.append_option(added.device_time.map(EventTime::micros));
+        self.suspect.push(added.suspect);
+        self.cell.append_option(added.cell.map(Cell::to_i64));
+        self.oddity.append_option((!added.oddity.is_empty()).then_some(added.oddity));
+        self.offset.push(added.offset);
+        self.identities.push(added.identity);
+    }
+
+    /// The rows so far with their identities; empty where there are none.
+    #[allow(clippy::expect_used, reason = "the builders are made from the schema they are held against")]
+    pub(super) fn finish(
+        &mut self,
+        partition: &Partition,
+        ingested_at: EventTime,
+    ) -> (RecordBatch, Vec<u128>) {
+        let rows = self.offset.len();
+        let mut arrays: Vec<ArrayRef> = self.body.iter_mut().map(|builder| builder.finish(rows)).collect();
+        let quality = self.suspect.drain(..).map(|suspect| if suspect { "suspect" } else { "good" });
+        let quality = StringArray::from_iter_values(quality);
+        let ingested_at =
+            TimestampMicrosecondArray::from_value(ingested_at.micros(), rows).with_timezone("UTC");
+        let added: [ArrayRef; 8] = [
+            Arc::new(self.device_time.finish()),
+            Arc::new(quality),
+            Arc::new(self.cell.finish()),
+            Arc::new(self.oddity.finish()),
+            Arc::new(StringArray::from_iter_values(repeat_n(&*partition.topic, rows))),
+            Arc::new(Int32Array::from_value(partition.partition, rows)),
+            Arc::new(Int64Array::from(std::mem::take(&mut self.offset))),
+            Arc::new(ingested_at),
+        ];
+        arrays.extend(added);
+        let records =
+            RecordBatch::try_new(schema(self.topic), arrays).expect("every column is of the schema");
+        (records, std::mem::take(&mut self.identities))
+    }
+}

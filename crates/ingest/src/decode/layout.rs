@@ -1,0 +1,101 @@
+//! What is known of a topic's fields before its first record comes.
+
+use hexwatch_contract::Topic;
+use hexwatch_contract::event::{COMMON, Column, columns, entity};
+
+/// More than any topic has fields, so that one record's fields fit an array.
+pub(super) const WIDTH: usize = 24;
+
+// Where the common fields stand in `COMMON`; a test holds them against it.
+pub(super) const ID: usize = 0;
+pub(super) const SOURCE: usize = 1;
+pub(super) const TIME: usize = 2;
+pub(super) const RECORDED_TIME: usize = 3;
+pub(super) const SITE: usize = 4;
+pub(super) const DEVICE: usize = 5;
+pub(super) const LON: usize = 6;
+pub(super) const LAT: usize = 7;
+pub(super) const FLOOR: usize = 8;
+pub(super) const STATUS: usize = 9;
+
+/// A set of fields, one bit each.
+pub(super) type Fields = u32;
+
+/// The one-member set.
+pub(super) const fn bit(field: usize) -> Fields {
+    1 << field
+}
+
+/// A topic's fields by number.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    pub(super) topic: Topic,
+    pub(super) columns: Vec<Column>,
+    /// The topic's own name for what a record speaks of; `DEVICE` for iot.
+    pub(super) entity: usize,
+    /// Every field that must be there by itself.
+    pub(super) required: Vec<usize>,
+    /// One of these must be there; empty where no such rule holds.
+    pub(super) any_of: Fields,
+    /// The patrol's `offline`.
+    pub(super) offline: Option<usize>,
+    /// Text whose content is looked at for what must not be stored.
+    pub(super) personal: Fields,
+}
+
+impl Layout {
+    pub(super) fn of(topic: Topic) -> Self {
+        let columns: Vec<Column> = COMMON.iter().chain(columns(topic)).copied().collect();
+        let number = |name: &str| columns.iter().position(|column| column.name == name);
+        let set =
+            |names: &[&str]| names.iter().filter_map(|name| number(name)).fold(0, |set, n| set | bit(n));
+        let required =
+            columns.iter().enumerate().filter(|(_, column)| column.required).map(|(n, _)| n).collect();
+        let says: &[&str] = if topic == Topic::Iot { &["property", "state", "heartbeat"] } else { &[] };
+        Self {
+            topic,
+            entity: number(entity(topic)).unwrap_or(DEVICE),
+            required,
+            any_of: set(says),
+            offline: number("offline"),
+            personal: set(&["native_code", "credential_ref", "caller_ref", "unit_ref", "officer_ref"]),
+            columns,
+        }
+    }
+
+    pub(super) fn name(&self, field: usize) -> &'static str {
+        self.columns[field].name
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_numbers_of_the_common_fields_are_those_of_the_contract() {
+        let named = [
+            (ID, "id"),
+            (SOURCE, "source"),
+            (TIME, "time"),
+            (RECORDED_TIME, "recorded_time"),
+            (SITE, "site"),
+            (DEVICE, "device"),
+            (LON, "lon"),
+            (LAT, "lat"),
+            (FLOOR, "floor"),
+            (STATUS, "status"),
+        ];
+        assert_eq!(named.len() + 1, COMMON.len(), "`native_code` is the only one without a number");
+        for (field, name) in named {
+            assert_eq!(COMMON[field].name, name);
+        }
+    }
+
+    #[test]
+    fn every_topic_fits_the_width() {
+        for topic in Topic::ALL {
+            assert!(Layout::of(topic).columns.len() <= WIDTH, "{topic} has more than {WIDTH} fields");
+        }
+    }
+}

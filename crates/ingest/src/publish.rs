@@ -1,0 +1,223 @@
+//! Rows out to Kafka: idempotent, bounded, counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use hexwatch_contract::{Classified, EventTime, Fault};
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+
+use crate::Brokers;
+
+/// What can go wrong on the way out.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum PublishError {
+    /// librdkafka does not take the settings.
+    #[error("setting up the Kafka producer: {source}; check the Kafka properties")]
+    Settings {
+        /// What it said.
+        source: KafkaError,
+    },
+    /// The queue has been full for as long as the caller would wait.
+    #[error(
+        "publishing to {topic}: the queue is still full after {waited:?}; the broker is away or too slow"
+    )]
+    Full {
+        /// Where to.
+        topic: String,
+        /// For how long room was waited for.
+        waited: Duration,
+    },
+    /// The record cannot be sent at all.
+    #[error("publishing to {topic}: {source}")]
+    Refused {
+        /// Where to.
+        topic: String,
+        /// What librdkafka said.
+        source: KafkaError,
+    },
+    /// Not everything was taken by the broker in time.
+    #[error("flushing: {left} records are still on their way after {waited:?}")]
+    Unflushed {
+        /// How many.
+        left: usize,
+        /// For how long they were waited for.
+        waited: Duration,
+    },
+}
+
+impl Classified for PublishError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Settings { .. } => Fault::Input,
+            _ => Fault::External,
+        }
+    }
+
+    fn retry(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Unflushed { .. })
+    }
+}
+
+/// A record to be written.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Outgoing<'a> {
+    /// The Kafka topic's full name.
+    pub topic: &'a str,
+    /// The partition; `None`: by the key.
+    pub partition: Option<i32>,
+    /// The key.
+    pub key: Option<&'a [u8]>,
+    /// The value; `None` writes a tombstone.
+    pub value: Option<&'a [u8]>,
+    /// The Kafka timestamp; `None`: the time of writing.
+    pub timestamp: Option<EventTime>,
+    /// Headers.
+    pub headers: &'a [(String, Vec<u8>)],
+}
+
+impl<'a> Outgoing<'a> {
+    /// A JSON row under its key.
+    #[must_use]
+    pub fn row(topic: &'a str, key: &'a str, json: &'a [u8]) -> Self {
+        Self { topic, key: Some(key.as_bytes()), value: Some(json), ..Self::default() }
+    }
+}
+
+/// What became of the records so far.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Taken by the broker.
+    pub delivered: u64,
+    /// Given up, after every retry.
+    pub failed: u64,
+    /// On their way.
+    pub in_flight: usize,
+}
+
+#[derive(Default)]
+struct Tally {
+    delivered: AtomicU64,
+    failed: AtomicU64,
+}
+
+/// Counts deliveries, on the producer's own thread.
+struct Deliveries(Arc<Tally>);
+
+impl ClientContext for Deliveries {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        crate::reader::log(level, facility, message);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::debug!(%error, reason, "kafka");
+    }
+}
+
+impl ProducerContext<NoCustomPartitioner> for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => {
+                self.0.delivered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, record)) => {
+                self.0.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(%error, topic = record.topic(), "a record could not be written to Kafka");
+            }
+        }
+    }
+}
+
+/// Writes records, in order within a partition and without doubles however often the network makes it try.
+pub struct Publisher {
+    producer: ThreadedProducer<Deliveries>,
+    tally: Arc<Tally>,
+}
+
+/// How long a full queue is left alone between two tries.
+const PAUSE: Duration = Duration::from_millis(2);
+
+impl Publisher {
+    /// A publisher for `brokers`. It connects when it first has something to write.
+    ///
+    /// # Errors
+    /// Where the settings cannot be used.
+    pub fn new(brokers: &Brokers) -> Result<Self, PublishError> {
+        let tally = Arc::new(Tally::default());
+        let producer = brokers
+            .producer()
+            .create_with_context(Deliveries(tally.clone()))
+            .map_err(|source| PublishError::Settings { source })?;
+        Ok(Self { producer, tally })
+    }
+
+    /// Puts a record into the queue. Where the queue is full, waits for room for at most `patience`: the
+    /// caller feels the broker's slowness, and decides.
+    ///
+    /// # Errors
+    /// Where there was no room in time, or the record is one that no broker takes.
+    pub fn send(&self, outgoing: &Outgoing<'_>, patience: Duration) -> Result<(), PublishError> {
+        let started = Instant::now();
+        let mut record = record_of(outgoing);
+        loop {
+            let (error, unsent) = match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err(refused) => refused,
+            };
+            if error.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                return Err(PublishError::Refused { topic: outgoing.topic.to_owned(), source: error });
+            }
+            if started.elapsed() >= patience {
+                return Err(PublishError::Full { topic: outgoing.topic.to_owned(), waited: patience });
+            }
+            std::thread::sleep(PAUSE);
+            record = unsent;
+        }
+    }
+
+    /// Waits until everything in the queue is written or given up.
+    ///
+    /// # Errors
+    /// Where that takes longer than `patience`.
+    pub fn flush(&self, patience: Duration) -> Result<(), PublishError> {
+        // Whatever goes wrong in between, what is left in flight is the answer.
+        let _ = self.producer.flush(patience);
+        match self.counts().in_flight {
+            0 => Ok(()),
+            left => Err(PublishError::Unflushed { left, waited: patience }),
+        }
+    }
+
+    /// What became of the records so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            delivered: self.tally.delivered.load(Ordering::Relaxed),
+            failed: self.tally.failed.load(Ordering::Relaxed),
+            in_flight: usize::try_from(self.producer.in_flight_count()).unwrap_or(0),
+        }
+    }
+}
+
+fn record_of<'a>(outgoing: &Outgoing<'a>) -> BaseRecord<'a, [u8], [u8]> {
+    let mut record = BaseRecord::to(outgoing.topic);
+    record.partition = outgoing.partition;
+    record.key = outgoing.key;
+    record.payload = outgoing.value;
+    record.timestamp = outgoing.timestamp.map(EventTime::millis);
+    if !outgoing.headers.is_empty() {
+        let headers = OwnedHeaders::new_with_capacity(outgoing.headers.len());
+        let headers = outgoing
+            .headers
+            .iter()
+            .fold(headers, |headers, (key, value)| headers.insert(Header { key, value: Some(value) }));
+        record.headers = Some(headers);
+    }
+    record
+}

@@ -1,0 +1,115 @@
+//! Which partitions there are, and where each of them starts.
+
+use std::time::Duration;
+
+use hexwatch_contract::Partition;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::{Offset, TopicPartitionList};
+
+use super::watch::Watch;
+use super::{Assignment, ReadError, Settings, Start};
+
+/// How long a broker may take to answer one question.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Why the partitions could not be found.
+pub(super) enum Obstacle {
+    /// The broker does not answer; ask again.
+    Away,
+    /// Asking again would not help.
+    Final(ReadError),
+}
+
+impl From<KafkaError> for Obstacle {
+    fn from(source: KafkaError) -> Self {
+        match source.rdkafka_error_code() {
+            Some(
+                RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed,
+            ) => Self::Final(ReadError::Refused { source }),
+            _ => Self::Away,
+        }
+    }
+}
+
+/// The partitions of every source that `known` does not hold, each with its start and its end.
+pub(super) fn discover(
+    consumer: &BaseConsumer<Watch>,
+    settings: &Settings,
+    known: impl Fn(&str, i32) -> bool,
+) -> Result<Vec<Assignment>, Obstacle> {
+    let mut found = Vec::new();
+    let mut missing = Vec::new();
+    for source in &settings.sources {
+        let count = count_partitions(consumer, &source.name)?;
+        if count == 0 {
+            missing.push(source.name.to_string());
+        }
+        for number in 0..count {
+            if known(&source.name, number) {
+                continue;
+            }
+            let partition = Partition::new(source.name.clone(), number);
+            let (low, high) = consumer.fetch_watermarks(&source.name, number, PATIENCE)?;
+            let start = start_of(&partition, settings, low, high)?;
+            found.push(Assignment { partition, topic: source.topic, start, end: high });
+        }
+    }
+    if missing.is_empty() {
+        Ok(found)
+    } else {
+        Err(Obstacle::Final(ReadError::TopicsMissing { names: missing }))
+    }
+}
+
+/// How many partitions a topic has; 0 where it does not exist.
+fn count_partitions(consumer: &BaseConsumer<Watch>, name: &str) -> Result<i32, Obstacle> {
+    let metadata = consumer.fetch_metadata(Some(name), PATIENCE)?;
+    let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(0) };
+    let Some(code) = topic.error() else {
+        return Ok(i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX));
+    };
+    match RDKafkaErrorCode::from(code) {
+        RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => Ok(0),
+        code => Err(KafkaError::MetadataFetch(code).into()),
+    }
+}
+
+fn start_of(partition: &Partition, settings: &Settings, low: i64, high: i64) -> Result<i64, Obstacle> {
+    match settings.starts.get(partition) {
+        Some(&offset) if (low..=high).contains(&offset) => Ok(offset),
+        Some(&offset) => {
+            let lost = ReadError::OffsetLost { partition: partition.clone(), offset, low, high };
+            Err(Obstacle::Final(lost))
+        }
+        None => Ok(match settings.fallback {
+            Start::Earliest => low,
+            Start::Latest => high,
+        }),
+    }
+}
+
+/// Reads on from `positions`, and from nowhere else.
+pub(super) fn assign<'a>(
+    consumer: &BaseConsumer<Watch>,
+    positions: impl IntoIterator<Item = (&'a Partition, i64)>,
+) -> Result<(), ReadError> {
+    let mut list = TopicPartitionList::new();
+    for (partition, offset) in positions {
+        list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(offset))
+            .map_err(|source| ReadError::Refused { source })?;
+    }
+    consumer.assign(&list).map_err(|source| ReadError::Refused { source })
+}
+
+/// The partition whose next offset the broker does not have, where one can be found.
+pub(super) fn find_lost<'a>(
+    consumer: &BaseConsumer<Watch>,
+    positions: impl IntoIterator<Item = (&'a Partition, i64)>,
+) -> Option<ReadError> {
+    positions.into_iter().find_map(|(partition, offset)| {
+        let (low, high) = consumer.fetch_watermarks(&partition.topic, partition.partition, PATIENCE).ok()?;
+        let lost = !(low..=high).contains(&offset);
+        lost.then(|| ReadError::OffsetLost { partition: partition.clone(), offset, low, high })
+    })
+}

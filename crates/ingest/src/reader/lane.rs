@@ -1,0 +1,132 @@
+//! One partition on its way.
+
+use std::time::Instant;
+
+use hexwatch_contract::{Chunk, EventTime, Partition};
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Headers};
+
+use super::watch::PartitionFigures;
+use super::{Event, Progress};
+use crate::decode::{Decoder, Record};
+
+/// A partition's records between `poll` and the channel.
+pub(super) struct Lane {
+    decoder: Decoder,
+    /// When the first record of the chunk in the making came.
+    oldest: Option<Instant>,
+    end: i64,
+    told_end: Option<i64>,
+    /// The end that a fetch had met by the last statistics, and our position then.
+    met_end: Option<(i64, i64)>,
+    /// Nothing is handed out between this position and this end.
+    quiet: Option<(i64, i64)>,
+    /// Our position, where the last statistics put the end before it.
+    beyond_end: Option<i64>,
+}
+
+impl Lane {
+    pub(super) fn new(decoder: Decoder, end: i64) -> Self {
+        Self { decoder, oldest: None, end, told_end: None, met_end: None, quiet: None, beyond_end: None }
+    }
+
+    pub(super) fn partition(&self) -> &Partition {
+        self.decoder.partition()
+    }
+
+    pub(super) fn next_offset(&self) -> i64 {
+        self.decoder.next_offset()
+    }
+
+    pub(super) fn carries(&self, topic: &str, partition: i32) -> bool {
+        let own = self.decoder.partition();
+        own.partition == partition && *own.topic == *topic
+    }
+
+    /// Whether records wait that came before `limit`.
+    pub(super) fn is_older_than(&self, limit: Instant) -> bool {
+        self.oldest.is_some_and(|oldest| oldest < limit)
+    }
+
+    pub(super) fn pending(&self) -> (u64, usize) {
+        (self.decoder.pending(), self.decoder.pending_bytes())
+    }
+
+    pub(super) fn take(&mut self, message: &BorrowedMessage<'_>) {
+        let mut list = Vec::new();
+        if let Some(headers) = message.headers() {
+            list.extend(headers.iter().filter_map(|header| Some((header.key, header.value?))));
+        }
+        self.decoder.push(&Record {
+            offset: message.offset(),
+            timestamp: message.timestamp().to_millis().map(EventTime::from_millis),
+            key: message.key(),
+            value: message.payload(),
+            headers: &list,
+        });
+        if self.oldest.is_none() {
+            self.oldest = Some(Instant::now());
+        }
+    }
+
+    pub(super) fn finish(&mut self) -> Option<Chunk> {
+        self.oldest = None;
+        self.decoder.finish()
+    }
+
+    /// Takes in what the broker says of the end.
+    ///
+    /// # Errors
+    /// The end, where it stands before our position: the records we have read are no longer the broker's.
+    pub(super) fn observe(&mut self, figures: PartitionFigures) -> Result<(), i64> {
+        let (position, end) = (self.next_offset(), figures.hi_offset);
+        if end < 0 {
+            return Ok(());
+        }
+        if end < position {
+            // The figures may be older than what was polled since: once is nothing, twice at a standstill is.
+            let again = self.beyond_end.replace(position) == Some(position);
+            return if again { Err(end) } else { Ok(()) };
+        }
+        self.beyond_end = None;
+        self.end = end;
+        // Control records at the end are never handed out: where a fetch has met the end, and nothing has
+        // come of it since the last statistics, nothing stands in between.
+        let met = (figures.eof_offset >= end).then_some((end, position));
+        if met.is_some() && met == self.met_end {
+            self.quiet = Some((position, end));
+        }
+        self.met_end = met;
+        Ok(())
+    }
+
+    /// The offset of the end, where it is reached.
+    fn reached(&self) -> Option<i64> {
+        let position = self.next_offset();
+        if self.oldest.is_some() {
+            None
+        } else if position >= self.end {
+            Some(position)
+        } else {
+            self.quiet.filter(|quiet| *quiet == (position, self.end)).map(|(_, end)| end)
+        }
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            partition: self.partition().clone(),
+            position: self.next_offset(),
+            end: self.end.max(self.next_offset()),
+            at_end: self.reached().is_some(),
+        }
+    }
+
+    /// That the end was reached, once for each end.
+    pub(super) fn tell_end(&mut self) -> Option<Event> {
+        let offset = self.reached()?;
+        if self.told_end.replace(offset) == Some(offset) {
+            return None;
+        }
+        Some(Event::AtEnd { partition: self.partition().clone(), offset })
+    }
+}

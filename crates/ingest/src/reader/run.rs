@@ -1,0 +1,317 @@
+//! The reader's thread: poll, decode, hand over.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hexwatch_contract::Clock;
+use hexwatch_contract::site::Places;
+use rdkafka::Message;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::BorrowedMessage;
+use tokio::sync::mpsc::Sender;
+
+use super::assignment::{self, Obstacle};
+use super::lane::Lane;
+use super::liveness::{Change, Liveness};
+use super::watch::Watch;
+use super::{Assignment, Event, ReadError, Settings};
+use crate::decode::Decoder;
+
+/// How long `poll` may wait where nothing is pending; also how fast a stop is seen.
+const IDLE_WAIT: Duration = Duration::from_millis(50);
+
+/// After how many records the clock is looked at.
+const ROUND: u32 = 16;
+
+/// How often what is not about records is seen to, at least.
+const LOOK_AROUND: Duration = Duration::from_millis(50);
+
+/// Why the loop ended.
+enum End {
+    /// The receiver is gone, or the handle asked for it.
+    Asked,
+    Failed(ReadError),
+}
+
+impl From<ReadError> for End {
+    fn from(error: ReadError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// All that the thread owns.
+pub(super) struct Run {
+    settings: Settings,
+    consumer: Arc<BaseConsumer<Watch>>,
+    stop: Arc<AtomicBool>,
+    events: Sender<Event>,
+    places: Arc<dyn Places>,
+    clock: Arc<dyn Clock>,
+    liveness: Liveness,
+    lanes: Vec<Lane>,
+    /// The lane of the last record: a fetch brings many of one partition.
+    last_lane: usize,
+    discovered: Instant,
+    /// Whether a lane may hold records that were not handed over.
+    pending: bool,
+}
+
+impl Run {
+    pub(super) fn new(
+        settings: Settings,
+        consumer: Arc<BaseConsumer<Watch>>,
+        stop: Arc<AtomicBool>,
+        events: Sender<Event>,
+        places: Arc<dyn Places>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let now = Instant::now();
+        let liveness = Liveness::new(settings.lost_after, now, clock.now());
+        Self {
+            settings,
+            consumer,
+            stop,
+            events,
+            places,
+            clock,
+            liveness,
+            lanes: Vec::new(),
+            last_lane: 0,
+            discovered: now,
+            pending: false,
+        }
+    }
+
+    /// Reads until asked to stop, or until going on would be wrong.
+    pub(super) fn to_the_end(mut self) {
+        if let Err(End::Failed(error)) = self.read() {
+            tracing::error!(%error, "the reader has ended");
+            // Where nobody receives any more, nobody needs to know.
+            let _ = self.events.blocking_send(Event::Failed(error));
+        }
+    }
+
+    fn read(&mut self) -> Result<(), End> {
+        self.find_partitions()?;
+        // The borrow of a message must not hold the rest of us.
+        let consumer = self.consumer.clone();
+        let mut round = 0;
+        let mut looked = Instant::now();
+        loop {
+            let wait = if self.pending { self.settings.linger } else { IDLE_WAIT };
+            match consumer.poll(wait) {
+                Some(Ok(message)) => {
+                    self.take(&message)?;
+                    round += 1;
+                }
+                Some(Err(error)) => self.judge(error)?,
+                None => {
+                    self.hand_over(|_| true)?;
+                    self.pending = false;
+                    round = ROUND;
+                }
+            }
+            if round < ROUND {
+                continue;
+            }
+            round = 0;
+            let now = Instant::now();
+            if self.pending
+                && let Some(limit) = now.checked_sub(self.settings.chunk_age)
+            {
+                self.hand_over(|lane| lane.is_older_than(limit))?;
+            }
+            if now.saturating_duration_since(looked) >= LOOK_AROUND {
+                looked = now;
+                self.look_around()?;
+            }
+        }
+    }
+
+    fn find_partitions(&mut self) -> Result<(), End> {
+        loop {
+            match assignment::discover(&self.consumer, &self.settings, |_, _| false) {
+                Ok(found) => return self.assign(found),
+                Err(Obstacle::Final(error)) => return Err(error.into()),
+                Err(Obstacle::Away) => {
+                    self.observe_broker(false)?;
+                    self.check_stop()?;
+                    // Nothing is assigned: this serves librdkafka's callbacks and is a pause.
+                    drop(self.consumer.poll(Duration::from_millis(200)));
+                }
+            }
+        }
+    }
+
+    fn assign(&mut self, found: Vec<Assignment>) -> Result<(), End> {
+        self.observe_broker(true)?;
+        if found.is_empty() {
+            return Ok(());
+        }
+        for new in &found {
+            let decoder = Decoder::new(
+                new.partition.clone(),
+                new.topic,
+                new.start,
+                self.settings.tolerances,
+                self.places.clone(),
+                self.clock.clone(),
+            );
+            self.lanes.push(Lane::new(decoder, new.end));
+        }
+        assignment::assign(&self.consumer, positions(&self.lanes))?;
+        self.send(Event::Assigned(found))?;
+        self.tell_ends()
+    }
+
+    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), End> {
+        let (topic, partition) = (message.topic(), message.partition());
+        let is_its = |lane: &Lane| lane.carries(topic, partition);
+        if !self.lanes.get(self.last_lane).is_some_and(is_its) {
+            // A record of a partition that was never assigned cannot be; it would be read again if it were ours.
+            let Some(number) = self.lanes.iter().position(is_its) else { return Ok(()) };
+            self.last_lane = number;
+        }
+        let lane = &mut self.lanes[self.last_lane];
+        if message.offset() < lane.next_offset() {
+            // Left over in the local queue from before partitions were assigned anew.
+            return Ok(());
+        }
+        lane.take(message);
+        self.pending = true;
+        let (records, bytes) = lane.pending();
+        if records >= self.settings.chunk_records || bytes >= self.settings.chunk_bytes {
+            let chunk = lane.finish();
+            self.send_chunk(chunk)?;
+        }
+        Ok(())
+    }
+
+    /// Hands over the chunks in the making of the lanes that are `due`.
+    fn hand_over(&mut self, due: impl Fn(&Lane) -> bool) -> Result<(), End> {
+        for number in 0..self.lanes.len() {
+            let lane = &mut self.lanes[number];
+            if lane.pending().0 > 0 && due(lane) {
+                let chunk = lane.finish();
+                self.send_chunk(chunk)?;
+            }
+        }
+        self.tell_ends()
+    }
+
+    fn send_chunk(&self, chunk: Option<hexwatch_contract::Chunk>) -> Result<(), End> {
+        chunk.map_or(Ok(()), |chunk| self.send(Event::Chunk(chunk)))
+    }
+
+    fn tell_ends(&mut self) -> Result<(), End> {
+        for number in 0..self.lanes.len() {
+            if let Some(event) = self.lanes[number].tell_end() {
+                self.send(event)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What is not for every record: a stop, statistics, partitions that were added.
+    fn look_around(&mut self) -> Result<(), End> {
+        self.check_stop()?;
+        if let Some(statistics) = self.consumer.context().take() {
+            self.observe_broker(statistics.any_broker_answers())?;
+            for lane in &mut self.lanes {
+                let partition = lane.partition();
+                let Some(figures) = statistics.partition(&partition.topic, partition.partition) else {
+                    continue;
+                };
+                lane.observe(figures).map_err(|high| ReadError::OffsetLost {
+                    partition: lane.partition().clone(),
+                    offset: lane.next_offset(),
+                    low: 0,
+                    high,
+                })?;
+            }
+            self.tell_ends()?;
+            self.send(Event::Progress(self.lanes.iter().map(Lane::progress).collect()))?;
+        }
+        if self.discovered.elapsed() >= self.settings.discover_every && !self.liveness.is_lost() {
+            self.discovered = Instant::now();
+            self.find_added_partitions()?;
+        }
+        Ok(())
+    }
+
+    fn find_added_partitions(&mut self) -> Result<(), End> {
+        let known = |topic: &str, partition| self.lanes.iter().any(|lane| lane.carries(topic, partition));
+        match assignment::discover(&self.consumer, &self.settings, known) {
+            Ok(found) if found.is_empty() => Ok(()),
+            Ok(found) => {
+                self.hand_over(|_| true)?;
+                self.assign(found)
+            }
+            // Whether the broker is away, the statistics tell.
+            Err(Obstacle::Away) => Ok(()),
+            Err(Obstacle::Final(error)) => Err(error.into()),
+        }
+    }
+
+    fn observe_broker(&mut self, answers: bool) -> Result<(), End> {
+        match self.liveness.observe(answers, Instant::now(), self.clock.now()) {
+            Some(Change::Lost { since }) => {
+                tracing::warn!(%since, "no Kafka broker answers; reading goes on when one does");
+                self.send(Event::BrokerLost { since })
+            }
+            Some(Change::Back) => {
+                tracing::info!("a Kafka broker answers again");
+                self.send(Event::BrokerBack)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// librdkafka mends what can be mended by itself; here is what cannot.
+    fn judge(&self, error: KafkaError) -> Result<(), End> {
+        if let KafkaError::PartitionEOF(_) = error {
+            return Ok(());
+        }
+        let code = error.rdkafka_error_code();
+        let ended = match code {
+            Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+                assignment::find_lost(&self.consumer, positions(&self.lanes))
+                    .unwrap_or(ReadError::Refused { source: error })
+            }
+            Some(
+                RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::UnknownTopic
+                | RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+                | RDKafkaErrorCode::Fatal,
+            ) => ReadError::Refused { source: error },
+            Some(RDKafkaErrorCode::BadMessage | RDKafkaErrorCode::InvalidMessage) => {
+                ReadError::Corrupt { source: error }
+            }
+            _ if matches!(error, KafkaError::MessageConsumptionFatal(_)) => {
+                ReadError::Refused { source: error }
+            }
+            _ => {
+                tracing::debug!(%error, "kafka; librdkafka tries again");
+                return Ok(());
+            }
+        };
+        Err(ended.into())
+    }
+
+    fn check_stop(&self) -> Result<(), End> {
+        if self.stop.load(Ordering::Acquire) || self.events.is_closed() { Err(End::Asked) } else { Ok(()) }
+    }
+
+    /// Waits where the queue is full: librdkafka's own queue is bounded, so that a slow engine slows the
+    /// fetching, not the machine.
+    fn send(&self, event: Event) -> Result<(), End> {
+        self.events.blocking_send(event).map_err(|_| End::Asked)
+    }
+}
+
+fn positions(lanes: &[Lane]) -> impl Iterator<Item = (&hexwatch_contract::Partition, i64)> {
+    lanes.iter().map(|lane| (lane.partition(), lane.next_offset()))
+}

@@ -1,0 +1,255 @@
+//! Out to Kafka and back in, over the embedded broker.
+
+#![allow(missing_docs, reason = "tests are sentences")]
+
+#[allow(dead_code, unreachable_pub, reason = "shared with an example, which uses other parts")]
+mod support;
+
+use std::io::Write;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hexwatch_contract::{Chunk, EventTime, Offsets, Partition, SystemClock, Topic};
+use hexwatch_ingest::embedded::EmbeddedBroker;
+use hexwatch_ingest::reader::{ReadError, Settings, Source};
+use hexwatch_ingest::replay::{self, ReplayError, Speed};
+use hexwatch_ingest::{Event, Outgoing, Publisher, Reader, bare};
+use tokio::sync::mpsc::Receiver;
+
+use support::{Registry, text};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn source(topic: Topic) -> Source {
+    Source { name: format!("t.{topic}").into(), topic }
+}
+
+fn settings(broker: &EmbeddedBroker, topics: &[Topic]) -> Settings {
+    let mut settings = Settings::new(broker.brokers(), topics.iter().copied().map(source).collect());
+    settings.lost_after = Duration::from_secs(1);
+    settings
+}
+
+fn start(settings: Settings) -> (Reader, Receiver<Event>) {
+    Reader::start(settings, Arc::new(Registry), Arc::new(SystemClock)).unwrap()
+}
+
+fn beat(number: usize) -> String {
+    format!(r#"{{"id":"b-{number}","time":{},"device":"d-{}","heartbeat":true}}"#, time(number), number % 5)
+}
+
+fn time(number: usize) -> i64 {
+    1_767_261_600_000 + i64::try_from(number).unwrap() * 1000
+}
+
+fn publish(publisher: &Publisher, numbers: std::ops::Range<usize>) {
+    for number in numbers {
+        let (key, body) = (format!("d-{}", number % 5), beat(number));
+        let timestamp = Some(EventTime::from_millis(time(number)));
+        let row = Outgoing { timestamp, ..Outgoing::row("t.iot", &key, body.as_bytes()) };
+        publisher.send(&row, PATIENCE).unwrap();
+    }
+    publisher.flush(PATIENCE).unwrap();
+}
+
+/// Events until `done` says so; the test fails where that takes too long.
+fn events_until(receiver: &mut Receiver<Event>, mut done: impl FnMut(&Event) -> bool) -> Vec<Event> {
+    let started = Instant::now();
+    let mut events = Vec::new();
+    while started.elapsed() < PATIENCE {
+        let Ok(event) = receiver.try_recv() else {
+            std::thread::sleep(Duration::from_millis(2));
+            continue;
+        };
+        events.push(event);
+        if events.last().is_some_and(&mut done) {
+            return events;
+        }
+    }
+    panic!("nothing more came; so far: {events:?}");
+}
+
+fn chunks(events: Vec<Event>) -> Vec<Chunk> {
+    events
+        .into_iter()
+        .filter_map(|event| match event {
+            Event::Chunk(chunk) => Some(chunk),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Chunks until `count` records have been read.
+fn read(receiver: &mut Receiver<Event>, count: u64) -> Vec<Chunk> {
+    let mut seen = 0;
+    chunks(events_until(receiver, |event| {
+        if let Event::Chunk(chunk) = event {
+            seen += chunk.read;
+        }
+        seen >= count
+    }))
+}
+
+fn ids(chunks: &[Chunk]) -> Vec<String> {
+    let mut ids: Vec<String> = chunks
+        .iter()
+        .flat_map(|chunk| (0..chunk.events.records.num_rows()).filter_map(|row| text(chunk, "id", row)))
+        .collect();
+    ids.sort_by_key(|id| id[2..].parse::<usize>().unwrap());
+    ids
+}
+
+fn expected(numbers: std::ops::Range<usize>) -> Vec<String> {
+    numbers.map(|number| format!("b-{number}")).collect()
+}
+
+#[test]
+fn what_is_published_is_read_once_in_the_order_of_each_partition() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("t.iot", 3).unwrap();
+    let publisher = Publisher::new(&broker.brokers()).unwrap();
+    publish(&publisher, 0..1000);
+    assert_eq!(publisher.counts().delivered, 1000);
+
+    let (reader, mut receiver) = start(settings(&broker, &[Topic::Iot]));
+    let mut ends = 0;
+    let events = events_until(&mut receiver, |event| {
+        ends += u32::from(matches!(event, Event::AtEnd { .. }));
+        ends == 3
+    });
+    let Some(Event::Assigned(assigned)) = events.first() else { panic!("first came {:?}", events.first()) };
+    assert_eq!(assigned.iter().map(|assignment| assignment.end - assignment.start).sum::<i64>(), 1000);
+    let chunks = chunks(events);
+    assert_eq!(ids(&chunks), expected(0..1000));
+    for number in 0..3 {
+        let mut next = 0;
+        for chunk in chunks.iter().filter(|chunk| chunk.partition.partition == number) {
+            assert_eq!(chunk.first_offset, next);
+            next = chunk.next_offset;
+        }
+    }
+    assert_eq!(bare::count(&broker.brokers(), &["t.iot"], PATIENCE).unwrap().records, 1000);
+    let offsets: Offsets = chunks.iter().map(|chunk| (chunk.partition.clone(), chunk.next_offset)).collect();
+    reader.commit_for_monitoring(&offsets).unwrap();
+    reader.stop();
+}
+
+#[test]
+fn a_reader_goes_on_where_the_checkpoint_stands() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("t.iot", 1).unwrap();
+    publish(&Publisher::new(&broker.brokers()).unwrap(), 0..100);
+    let mut settings = settings(&broker, &[Topic::Iot]);
+    settings.starts.insert(Partition::new("t.iot", 0), 40);
+    let (_reader, mut receiver) = start(settings);
+    let chunks = read(&mut receiver, 60);
+    assert_eq!(chunks[0].first_offset, 40);
+    assert_eq!(ids(&chunks), expected(40..100));
+}
+
+#[test]
+fn a_broker_that_was_away_is_told_of_and_nothing_is_lost() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("t.iot", 2).unwrap();
+    let publisher = Publisher::new(&broker.brokers()).unwrap();
+    publish(&publisher, 0..50);
+    let (_reader, mut receiver) = start(settings(&broker, &[Topic::Iot]));
+    let mut seen = ids(&read(&mut receiver, 50));
+
+    broker.go_away().unwrap();
+    let went = Instant::now();
+    events_until(&mut receiver, |event| matches!(event, Event::BrokerLost { .. }));
+    assert!(went.elapsed() < Duration::from_secs(20));
+    broker.come_back().unwrap();
+    publish(&publisher, 50..120);
+    let mut back = false;
+    let mut count = 0;
+    let events = events_until(&mut receiver, |event| {
+        back |= matches!(event, Event::BrokerBack);
+        if let Event::Chunk(chunk) = event {
+            count += chunk.read;
+        }
+        back && count >= 70
+    });
+    seen.extend(ids(&chunks(events)));
+    assert_eq!(seen, expected(0..120));
+}
+
+#[test]
+fn an_offset_that_the_broker_does_not_have_is_an_error_and_never_a_reset() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("t.iot", 1).unwrap();
+    publish(&Publisher::new(&broker.brokers()).unwrap(), 0..10);
+    let mut settings = settings(&broker, &[Topic::Iot]);
+    settings.starts.insert(Partition::new("t.iot", 0), 11);
+    let (_reader, mut receiver) = start(settings);
+    let events = events_until(&mut receiver, |event| matches!(event, Event::Failed(_)));
+    let Some(Event::Failed(ReadError::OffsetLost { partition, offset, high, .. })) = events.last() else {
+        panic!("ended with {:?}", events.last());
+    };
+    assert_eq!((partition.to_string().as_str(), *offset, *high), ("t.iot-0", 11, 10));
+}
+
+#[test]
+fn topics_that_do_not_exist_are_named_together() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("t.iot", 1).unwrap();
+    let (_reader, mut receiver) = start(settings(&broker, &[Topic::Iot, Topic::Panic, Topic::Patrol]));
+    let events = events_until(&mut receiver, |event| matches!(event, Event::Failed(_)));
+    let Some(Event::Failed(ReadError::TopicsMissing { names })) = events.last() else {
+        panic!("ended with {:?}", events.last());
+    };
+    assert_eq!(names, &["t.panic", "t.patrol"]);
+}
+
+#[test]
+fn a_recording_is_replayed_with_its_timestamps_bytes_and_headers() {
+    let broker = EmbeddedBroker::start().unwrap();
+    for topic in [Topic::Access, Topic::Iot] {
+        broker.create_topic(&source(topic).name, 1).unwrap();
+    }
+    let mut file = tempfile::NamedTempFile::with_suffix(".ndjson").unwrap();
+    let lines = [
+        r#"{"topic":"iot","key":"d","timestamp":1463000000000,"value":{"id":"b-0","time":1463000000000,"device":"d","heartbeat":true}}"#,
+        r#"{"topic":"iot","key":"d","timestamp":1463000001000,"raw":null}"#,
+        r#"{"topic":"access","key":"p","timestamp":1463000002000,"value":{"device":"p","event":"rex"},"headers":{"ce_specversion":"1.0","ce_id":"b-1","ce_time":"2016-05-11T20:53:22Z"},"note":1}"#,
+    ];
+    writeln!(file, "{}", lines.join("\n")).unwrap();
+    let publisher = Publisher::new(&broker.brokers()).unwrap();
+    let replayed = replay::replay(file.path(), &publisher, "t.", Speed::Fastest, |_| true).unwrap();
+    assert_eq!((replayed.records, replayed.time.millis()), (3, 1_463_000_002_000));
+
+    let (_reader, mut receiver) = start(settings(&broker, &[Topic::Access, Topic::Iot]));
+    let chunks = read(&mut receiver, 3);
+    assert_eq!(ids(&chunks), ["b-0", "b-1"]);
+    // In 2016 by the record and by Kafka alike: no clock is suspect in a replay that keeps its timestamps.
+    assert!(chunks.iter().flat_map(|chunk| text(chunk, "time_quality", 0)).all(|quality| quality == "good"));
+    let letters: Vec<_> = chunks.iter().flat_map(|chunk| &chunk.dead_letters).collect();
+    assert_eq!(letters.len(), 1);
+    assert_eq!((letters[0].error_code, letters[0].kafka_time.millis()), ("tombstone", 1_463_000_001_000));
+}
+
+#[test]
+fn a_broken_line_of_a_recording_is_named() {
+    let broker = EmbeddedBroker::start().unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    write!(file, "{{\"topic\":\"iot\",\"timestamp\":1,\"raw\":null}}\n\n{{\"topic\":\"iot\"}}\n").unwrap();
+    let publisher = Publisher::new(&broker.brokers()).unwrap();
+    let error = replay::replay(file.path(), &publisher, "t.", Speed::Fastest, |_| true).unwrap_err();
+    assert!(matches!(error, ReplayError::Line { line: 3, .. }), "{error}");
+    assert!(error.to_string().contains(&*file.path().to_string_lossy()));
+}
+
+#[test]
+fn a_full_queue_is_felt_by_the_caller() {
+    // Nobody listens on this address, so that nothing ever leaves the queue.
+    let unreachable = hexwatch_ingest::Brokers::at("127.0.0.1:1")
+        .with_properties([("queue.buffering.max.messages".to_owned(), "2".to_owned())])
+        .unwrap();
+    let publisher = Publisher::new(&unreachable).unwrap();
+    let row = Outgoing::row("t.iot", "d", b"{}");
+    let wait = Duration::from_millis(20);
+    let results: Vec<_> = (0..3).map(|_| publisher.send(&row, wait)).collect();
+    assert!(results[0].is_ok() && results[1].is_ok());
+    assert!(results[2].as_ref().is_err_and(hexwatch_contract::Classified::retry), "{results:?}");
+}
