@@ -1,0 +1,231 @@
+//! From rows to rows of `risk_cells`, window by window.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use hexwatch_contract::alarm::Input;
+use hexwatch_contract::cell::RISK_RESOLUTION;
+use hexwatch_contract::risk::{CellRisk, GridShare, Hundredths, Level};
+use hexwatch_contract::{Cell, EventTime};
+
+use crate::coverage::Sensor;
+use crate::pane::Pane;
+use crate::score::{Scored, score};
+use crate::terms::Terms;
+
+/// What the scorer must know of the ground.
+pub trait Ground: Send + Sync {
+    /// The cell at resolution 11 that `cell`, at 11 or 12, lies in.
+    fn risk_cell(&self, cell: Cell) -> Cell;
+    /// The grids that a cell at resolution 11 lies in; their shares sum to 1.
+    fn grids(&self, cell: Cell) -> Vec<GridShare>;
+}
+
+/// What was said last about a window, to tell whether there is anything new to say.
+#[derive(Clone, PartialEq, Debug)]
+struct Said {
+    score: Option<Hundredths>,
+    level: Level,
+    coverage: f64,
+    n_events: u64,
+    shares: Vec<Hundredths>,
+}
+
+#[derive(Debug, Default)]
+struct Ledger {
+    panes: BTreeMap<EventTime, Pane>,
+    sensors: BTreeSet<String>,
+    /// What was said about each window, by its end, with the number of its correction.
+    said: BTreeMap<EventTime, (Said, u32)>,
+}
+
+/// Scores cells over sliding windows of event time.
+///
+/// The result depends on the rows alone, not on their order: a row that comes before the watermark passes is
+/// as good as one in order, a later one corrects the windows it lies in (`rev`). A restart feeds the rows of
+/// the last [`Scorer::horizon`] again.
+pub struct Scorer {
+    terms: Terms,
+    correction: Duration,
+    ground: Box<dyn Ground>,
+    watermark: EventTime,
+    first: EventTime,
+    last: EventTime,
+    cells: HashMap<Cell, Ledger>,
+    sensors: HashMap<String, Sensor>,
+    /// Windows, by their end, in which a cell has, or may have, something new to say.
+    due: BTreeSet<(EventTime, Cell)>,
+}
+
+impl Scorer {
+    /// A scorer that has seen nothing. Rows may come until `correction` behind the watermark.
+    #[must_use]
+    pub fn new(terms: Terms, correction: Duration, ground: impl Ground + 'static) -> Self {
+        Self {
+            terms,
+            correction,
+            ground: Box::new(ground),
+            watermark: EventTime::MIN,
+            first: EventTime::MAX,
+            last: EventTime::MIN,
+            cells: HashMap::new(),
+            sensors: HashMap::new(),
+            due: BTreeSet::new(),
+        }
+    }
+
+    /// How far behind the watermark rows still matter: what a restart must feed again.
+    #[must_use]
+    pub fn horizon(&self) -> Duration {
+        let patience = self.sensors.values().map(|sensor| sensor.patience).max().unwrap_or_default();
+        self.correction + self.terms.window.size.max(patience) + self.terms.window.slide
+    }
+
+    /// Registers an in-service sensor in `cell`, expected to be heard every `expected`.
+    pub fn sensor(&mut self, device: &str, cell: Cell, expected: Duration) {
+        let cell = self.ground.risk_cell(cell);
+        self.sensors.insert(device.to_owned(), Sensor::new(cell, expected));
+        self.cells.entry(cell).or_default().sensors.insert(device.to_owned());
+        if self.first < EventTime::MAX {
+            self.due.insert((self.pane_end(self.first), cell));
+        }
+    }
+
+    /// Takes a sign of life of `device` at `time`; whoever is not registered as a sensor does not matter.
+    pub fn heard(&mut self, device: &str, time: EventTime) {
+        self.see(time);
+        let (pane, pane_end) = (time.floor_to(self.terms.window.slide), self.pane_end(time));
+        let Some(sensor) = self.sensors.get_mut(device) else { return };
+        if sensor.hear(pane, time) {
+            let (cell, silent_at) = (sensor.cell, time + sensor.patience);
+            self.due.insert((pane_end, cell));
+            self.due.insert((self.first_end_from(silent_at), cell));
+        }
+    }
+
+    /// Takes a row of term number `term` (its place in [`Terms::terms`]) in `cell`, at resolution 11 or 12.
+    /// A term that weighs nothing changes nothing.
+    pub fn add(&mut self, term: usize, cell: Cell, time: EventTime, input: Input) {
+        let Some(half_life) =
+            self.terms.terms.get(term).filter(|term| term.weight > 0.0).map(|term| term.half_life)
+        else {
+            return;
+        };
+        let (size, slide) = (self.terms.window.size, self.terms.window.slide);
+        let (pane, pane_end) = (time.floor_to(slide), self.pane_end(time));
+        if pane + size <= self.forgotten() {
+            return;
+        }
+        self.see(time);
+        let cell = self.ground.risk_cell(cell);
+        let ledger = self.cells.entry(cell).or_default();
+        let is_new = !ledger.panes.contains_key(&pane);
+        let sums = ledger.panes.entry(pane).or_default();
+        sums.entry(term).or_default().add(time, pane_end.since(time), half_life, input);
+        // Every window that holds the pane, and the first one that does not any more.
+        let mut end = pane_end;
+        while end <= pane_end + size {
+            if is_new || end <= self.watermark {
+                self.due.insert((end, cell));
+            }
+            end = end + slide;
+        }
+    }
+
+    /// Notes that records reach from and to `time`.
+    fn see(&mut self, time: EventTime) {
+        self.last = self.last.max(time);
+        if time < self.first {
+            // The first record is when the sensors' silence begins to matter.
+            self.first = time;
+            let end = self.pane_end(time);
+            self.due.extend(self.sensors.values().map(|sensor| (end, sensor.cell)));
+        }
+    }
+
+    /// Closes the windows that end at or before `watermark`; gives the cells that have something new to say, in
+    /// the order of windows and cells. [`EventTime::MAX`] stands for the end of the input: then the windows up to
+    /// the last record's pane are closed, since nothing is known of the time after it.
+    pub fn advance(&mut self, watermark: EventTime) -> Vec<CellRisk> {
+        let reached = if watermark == EventTime::MAX { self.pane_end(self.last) } else { watermark };
+        self.watermark = self.watermark.max(reached);
+        let mut rows = Vec::new();
+        while let Some((end, cell)) = self.due.first().copied().filter(|due| due.0 <= self.watermark) {
+            self.due.pop_first();
+            rows.extend(self.close(end, cell));
+        }
+        self.forget();
+        rows
+    }
+
+    fn close(&mut self, end: EventTime, cell: Cell) -> Option<CellRisk> {
+        let ledger = self.cells.get_mut(&cell)?;
+        let Scored { score, contrib, n_events } = score(&self.terms, &ledger.panes, end);
+        let heard = ledger.sensors.iter().filter_map(|device| self.sensors.get(device));
+        let heard = heard.filter(|sensor| sensor.is_heard_at(end)).count();
+        let coverage =
+            if ledger.sensors.is_empty() { 1.0 } else { heard as f64 / ledger.sensors.len() as f64 };
+        let level = self.terms.level(score, coverage);
+        let shares = contrib.iter().map(|part| part.share).collect();
+        let score = (level != Level::Unknown).then_some(score);
+        let said = Said { score, level, coverage, n_events, shares };
+        let rev = match ledger.said.get(&end) {
+            Some((before, _)) if *before == said => return None,
+            Some((_, rev)) => rev + 1,
+            None => {
+                let before = ledger.said.range(..end).next_back();
+                if before.is_some_and(|(_, (before, _))| *before == said) {
+                    return None;
+                }
+                0
+            }
+        };
+        ledger.said.insert(end, (said, rev));
+        Some(CellRisk {
+            cell,
+            res: RISK_RESOLUTION,
+            window_start: end - self.terms.window.size,
+            window_end: end,
+            watermark: self.watermark,
+            score,
+            // The parts of a score that is not given would give it away.
+            contrib: if score.is_some() { contrib } else { Vec::new() },
+            level,
+            coverage,
+            n_events,
+            grid: self.ground.grids(cell),
+            rev,
+        })
+    }
+
+    /// Windows that end at or before this time are final.
+    fn forgotten(&self) -> EventTime {
+        self.watermark - self.correction
+    }
+
+    fn forget(&mut self) {
+        let final_end = self.forgotten();
+        let size = self.terms.window.size;
+        for sensor in self.sensors.values_mut() {
+            sensor.forget(final_end);
+        }
+        self.cells.retain(|_, ledger| {
+            ledger.panes = ledger.panes.split_off(&(final_end - size));
+            let mut kept = ledger.said.split_off(&final_end);
+            // The last word stays: what is said next is compared with it.
+            kept.extend(ledger.said.pop_last());
+            ledger.said = kept;
+            let is_quiet = ledger.said.iter().all(|(end, (said, _))| *end < final_end && said.n_events == 0);
+            !(ledger.sensors.is_empty() && ledger.panes.is_empty() && is_quiet)
+        });
+    }
+
+    fn pane_end(&self, time: EventTime) -> EventTime {
+        time.floor_to(self.terms.window.slide) + self.terms.window.slide
+    }
+
+    fn first_end_from(&self, time: EventTime) -> EventTime {
+        let floor = time.floor_to(self.terms.window.slide);
+        if floor == time { time } else { floor + self.terms.window.slide }
+    }
+}
