@@ -24,7 +24,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { replay: false, remember: Duration::from_secs(7 * 24 * 3600) }
+        Self { replay: false, remember: Duration::from_hours(7 * 24) }
     }
 }
 

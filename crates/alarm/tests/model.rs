@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, reason = "a panic is the failure")]
 //! The book against a plain model of ISA-18.2, under any interleaving of hits, people, time and restarts.
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ enum Step {
 }
 
 /// What a textbook says of one alarm: is it there, does somebody have it, is it put aside, was it judged false.
+#[allow(clippy::struct_excessive_bools, reason = "the plainest model there is")]
 #[derive(Clone, Copy, Default)]
 struct Plain {
     there: bool,

@@ -207,7 +207,12 @@ impl Term {
     }
 }
 
-fn demand(holds: bool, key: &str, value: impl ToString, fix: &'static str) -> Result<(), TermsError> {
+fn demand(
+    holds: bool,
+    key: &str,
+    value: impl std::fmt::Display,
+    fix: &'static str,
+) -> Result<(), TermsError> {
     if holds {
         return Ok(());
     }

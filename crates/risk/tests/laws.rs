@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, reason = "a panic is the failure")]
 //! The laws of the score, for any rows in any order.
 
 use std::time::Duration;

@@ -1,0 +1,89 @@
+-- title: A fire detector is not reset
+-- kind: rule
+-- rule: R15
+-- version: 1
+-- class: fire
+-- key: key, window_start, transition
+-- time: at
+-- emit: on_close
+-- lookback: 33m
+-- param heat: 57.0
+-- param heat_rise: 8.0
+-- param silence: INTERVAL '30 minutes'
+-- param reset_within: INTERVAL '60 seconds'
+--
+-- A detector that nobody and nothing resets within 60 s of its first report (a reset after exactly 60 s counts)
+-- is of priority 1. A detector that falls silent, or into fault, was not reset.
+-- A detector speaks by its state (prealarm or alarm), a heat detector also by its value (57 Cel) or its rise
+-- (8 Cel within a minute). It is reset by `normal`; a heat detector without a state is reset by a value that is
+-- neither. Fault, test and disabled reset nothing. An episode lasts until the reset, or until 30 min pass with
+-- neither. Its start is named by the reset before it, or else by its own time floored to the 30 min that were
+-- silent, so that the identity does not hang on which of the first reports arrives first. Smoke and heat of one
+-- device are episodes of their own.
+WITH reports AS (
+  SELECT
+    i.id, i.site, i.device, i.cell, i.lon, i.lat, i."time", i.status, i.state, i.result,
+    CASE WHEN coalesce(i.property, d."type") IN ('smoke_obscuration', 'smoke') THEN 'smoke' ELSE 'heat' END AS sense,
+    i.result - min(i.result) OVER (
+      PARTITION BY i.site, i.device, i.property ORDER BY i."time"
+      RANGE BETWEEN INTERVAL '1 minute' PRECEDING AND CURRENT ROW
+    ) AS rise,
+    input(i.topic, i."partition", i."offset", i.id, coalesce(i.state, 'heat')) AS record
+  FROM iot i
+  LEFT JOIN devices d ON d.id = i.device
+  WHERE coalesce(i.property, d."type") IN ('smoke_obscuration', 'smoke', 'temperature', 'heat')
+    AND coalesce(i.quality, 'good') <> 'bad'
+    AND i.status IN ('actual', 'exercise')
+),
+judged AS (
+  SELECT
+    *,
+    coalesce(state IN ('prealarm', 'alarm'), false)
+      OR (sense = 'heat' AND coalesce(result >= $heat OR rise >= $heat_rise, false)) AS is_active,
+    CASE WHEN state IS NULL THEN sense = 'heat' AND result IS NOT NULL ELSE state = 'normal' END AS is_quiet
+  FROM reports
+),
+marked AS (
+  SELECT
+    *,
+    row_number() OVER (PARTITION BY "time", site, device, sense ORDER BY is_active DESC, id) AS same_instant
+  FROM judged
+  WHERE is_active OR is_quiet
+),
+compared AS (
+  SELECT
+    *,
+    max(CASE WHEN is_active THEN "time" END) OVER before AS last_active,
+    max(CASE WHEN NOT is_active THEN "time" END) OVER before AS last_quiet
+  FROM marked
+  WHERE same_instant = 1
+  WINDOW before AS (
+    PARTITION BY site, device, sense ORDER BY "time"
+    RANGE BETWEEN $silence PRECEDING AND INTERVAL '1 millisecond' PRECEDING
+  )
+),
+starts AS (
+  SELECT
+    *,
+    is_active AND (last_active IS NULL OR last_quiet > last_active) AS is_start,
+    coalesce(
+      last_quiet, arrow_cast(date_bin(INTERVAL '30 minutes', "time"), 'Timestamp(us, "UTC")')
+    ) AS started_from
+  FROM compared
+)
+SELECT
+  s.device AS key,
+  s.started_from AS window_start,
+  s."time" + $reset_within AS at,
+  'escalate' AS transition,
+  1 AS priority,
+  s.site, s.device, s.cell, s.lon, s.lat,
+  make_array(s.record) AS inputs,
+  s.status = 'exercise' AS drill,
+  s.sense AS m_sense
+FROM starts s
+WHERE s.is_start AND NOT EXISTS (
+  SELECT 1 FROM compared r
+  WHERE r.site = s.site AND r.device = s.device AND r.sense = s.sense AND NOT r.is_active
+    AND r."time" > s."time" AND r."time" <= s."time" + $reset_within
+)
