@@ -38,10 +38,20 @@ export function boundsOf(site: SiteMapData): Bounds {
   return bounds
 }
 
+/** The middle of a ring's corners; a corner that is repeated at the end counts once. */
+export function middleOf(ring: [number, number][]): [number, number] {
+  const corners = open(ring)
+  const sum = corners.reduce(([x, y], [lon, lat]) => [x + lon, y + lat], [0, 0])
+  return [sum[0] / corners.length, sum[1] / corners.length]
+}
+
 function inset(ring: [number, number][]): [number, number][] {
-  const lon = ring.reduce((sum, [x]) => sum + x, 0) / ring.length
-  const lat = ring.reduce((sum, [, y]) => sum + y, 0) / ring.length
+  const [lon, lat] = middleOf(ring)
   return ring.map(([x, y]) => [lon + (x - lon) * INSET, lat + (y - lat) * INSET])
+}
+
+function open(ring: [number, number][]): [number, number][] {
+  return closed(ring).slice(0, -1)
 }
 
 function closed(ring: [number, number][]): [number, number][] {

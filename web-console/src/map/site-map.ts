@@ -2,7 +2,7 @@ import { Map as GlMap, setWorkerUrl, type FitBoundsOptions, type GeoJSONSource, 
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url'
 import type { SiteMapData } from '../contract'
 import type { CellCache } from '../store/cells'
-import { boundsOf, cellIds, cellPolygons, type Bounds } from './geometry'
+import { boundsOf, cellIds, cellPolygons, middleOf, type Bounds } from './geometry'
 import { hatch } from './hatch'
 import { Painter } from './painter'
 import { CELLS, HATCH, MAP_FONT, styleOf } from './style'
@@ -114,13 +114,7 @@ export class SiteMap {
   inspect(cell: string): { score: number | undefined; x: number; y: number } | null {
     const id = this.#ids.get(cell)
     if (id === undefined || !this.#map.getSource(CELLS)) return null
-    const ring = (
-      this.#map.getStyle().sources[CELLS] as { data: { features: { geometry: { coordinates: number[][][] } }[] } }
-    ).data.features[id]!.geometry.coordinates[0]!.slice(0, -1)
-    const middle = [0, 1].map((axis) => ring.reduce((sum, point) => sum + point[axis]!, 0) / ring.length) as [
-      number,
-      number,
-    ]
+    const middle = middleOf(this.#site.cells[id]!.ring)
     return { score: this.#map.getFeatureState({ source: CELLS, id })?.score, ...this.project(middle) }
   }
 

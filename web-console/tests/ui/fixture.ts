@@ -1,13 +1,6 @@
 import { test as base, expect, type Page } from '@playwright/test'
 import { playAfternoon } from '../server/alarms.mjs'
 import { Feed } from '../server/feed.mjs'
-import type { SiteMap } from '../../src/map/site-map'
-
-declare global {
-  interface Window {
-    hexwatchMap?: SiteMap
-  }
-}
 
 interface Fixtures {
   feed: Feed
@@ -17,7 +10,6 @@ interface Fixtures {
 }
 
 export const test = base.extend<Fixtures>({
-  // eslint-disable-next-line no-empty-pattern
   feed: async ({}, use) => {
     const feed = new Feed()
     await use(feed)

@@ -1,3 +1,4 @@
+import AxeBuilder from '@axe-core/playwright'
 import type { Page } from '@playwright/test'
 import { expect, playAfternoon, test } from './fixture'
 
@@ -72,3 +73,20 @@ test('new alarms never move the row somebody is on', async ({ page, feed, addres
   await page.waitForTimeout(100)
   expect(Math.abs((await row.boundingBox())!.y - before)).toBeLessThan(2)
 })
+
+for (const key of ['c', 's', '?']) {
+  test(`the dialog of the key ${key} has no accessibility violation and closes with Escape`, async ({
+    page,
+    feed,
+    address,
+  }) => {
+    feed.raise({ alarm_id: 'x', rule: 'R06', priority: 2 }, 'ap-east-1')
+    await openAlarms(page, address)
+    await page.keyboard.press('j')
+    await page.keyboard.press(key)
+    await expect(page.getByRole('dialog')).toBeVisible()
+    expect((await new AxeBuilder({ page }).analyze()).violations).toEqual([])
+    await page.keyboard.press('Escape')
+    await expect(page.getByRole('dialog')).toBeHidden()
+  })
+}

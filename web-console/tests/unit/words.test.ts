@@ -6,7 +6,7 @@ import { age } from '../../src/store/age'
 import { balances, total } from '../../src/store/accounts'
 import { Announcements } from '../../src/store/announcements'
 import { AlarmBook } from '../../src/store/alarms'
-import { raisedPerBin } from '../../src/store/rate'
+import { isFlood, raisedPerBin } from '../../src/store/rate'
 import { pauseBefore } from '../../src/socket/backoff'
 import { change, NOON } from './factory'
 
@@ -47,6 +47,12 @@ describe('figures', () => {
 
   test('a stretch that began before anything was known is not said to be calm', () => {
     expect(raisedPerBin([], NOON, NOON - 25 * 60_000)).toEqual([null, null, null, null, 0, 0])
+  })
+
+  test('a flood begins above ten in ten minutes and ends below five', () => {
+    expect(
+      [10, 11, 10, 5, 4, 5].reduce<boolean[]>((seen, count) => [...seen, isFlood(seen.at(-1) ?? false, count)], []),
+    ).toEqual([false, true, true, true, false, false])
   })
 
   test('an account balances when every record read has ended somewhere', () => {
