@@ -4,9 +4,9 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use hexwatch_contract::catalog;
 
 use crate::checkpoint::Checkpoint;
+use crate::order::ORDER;
 use crate::storable::storable_schema;
 use crate::table_name::{ALARM_CHANGES, COMMITS, RISK_CELLS, VIEW_PREFIX};
-use crate::writer::ORDER;
 
 const RISK_REVISIONS: &str = "risk_cell_revisions";
 const REVISIONS_SUFFIX: &str = "_revisions";

@@ -14,11 +14,11 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use hexwatch_contract::alarm::{Alarm, AlarmId, Class, ConfirmLevel, Explain, Priority, State, Transition};
 use hexwatch_contract::{Clock, EventTime, ManualClock, Partition, Topic, event};
 
+use crate::commit::Commit;
 use crate::durability::Durability;
 use crate::failpoints::{Failpoints, Point};
 use crate::reader::Reader;
 use crate::table_name::TableName;
-use crate::writer::Commit;
 
 /// Change number `seq` of `site`: the first change of an alarm of its own.
 pub(crate) fn alarm(site: &str, seq: u64) -> Alarm {

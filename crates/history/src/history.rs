@@ -27,7 +27,6 @@ pub struct History {
     pub alarm_log: AlarmLogRecovery,
     /// Reads all tables. Cheap to clone.
     pub reader: Reader,
-    _lock: File,
 }
 
 impl History {
@@ -54,8 +53,8 @@ impl History {
         let (alarms, alarm_log) = AlarmLog::open(&data_dir.join("alarm-log"), durability.clone())?;
         let alarms = Arc::new(alarms);
         let tables = Tables::new(data_dir.join("tables"), Arc::new(DurableStore::new(durability)));
-        let writer = Writer::open(tables.clone(), clock, failpoints, alarms.clone()).await?;
-        Ok(Self { writer, alarms, alarm_log, reader: Reader::over(tables), _lock: lock })
+        let writer = Writer::open(tables.clone(), clock, failpoints, alarms.clone(), Some(lock)).await?;
+        Ok(Self { writer, alarms, alarm_log, reader: Reader::over(tables) })
     }
 }
 

@@ -5,10 +5,12 @@
 
 use std::num::NonZeroU64;
 
+use deltalake::DeltaTable;
 use deltalake::checkpoints::{cleanup_metadata, create_checkpoint};
 use deltalake::kernel::transaction::CommitProperties;
 
 use crate::error::{HistoryError, Result};
+use crate::table_name::COMMITS;
 use crate::writer::Writer;
 
 /// Files of this size are left as they are.
@@ -42,10 +44,7 @@ impl Writer {
             .with_target_size(TARGET_BYTES)
             .with_commit_properties(properties.clone());
         let (delta, merged) = optimize.await.map_err(HistoryError::delta("compacting", table))?;
-        create_checkpoint(&delta, None).await.map_err(HistoryError::delta("shortening the log of", table))?;
-        let log_entries_deleted = cleanup_metadata(&delta, None)
-            .await
-            .map_err(HistoryError::delta("shortening the log of", table))?;
+        let log_entries_deleted = shorten_log(&delta, table).await?;
         let vacuum = delta.vacuum().with_commit_properties(properties);
         let (delta, _) = vacuum.await.map_err(HistoryError::delta("deleting unused files of", table))?;
         open.delta = delta;
@@ -66,6 +65,15 @@ impl Writer {
                 compacted.push(table);
             }
         }
+        // The checkpoint's table has one file for ever, and a log entry for each commit.
+        let commits = self.commits().delta.clone();
+        shorten_log(&commits, COMMITS).await?;
         Ok(compacted)
     }
+}
+
+/// Puts a checkpoint of the table format behind which log entries older than an hour are deleted.
+async fn shorten_log(delta: &DeltaTable, table: &str) -> Result<usize> {
+    create_checkpoint(delta, None).await.map_err(HistoryError::delta("shortening the log of", table))?;
+    cleanup_metadata(delta, None).await.map_err(HistoryError::delta("shortening the log of", table))
 }

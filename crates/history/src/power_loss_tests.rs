@@ -11,12 +11,12 @@ use std::sync::{Arc, Mutex};
 use hexwatch_contract::Topic;
 use tempfile::TempDir;
 
+use crate::commit::Commit;
 use crate::durability::Durability;
 use crate::failpoints::{Failpoints, NoFailpoints, Point};
 use crate::fixtures::{Unsynced, access, alarm, clock, commit, count, view, view_rows};
 use crate::history::History;
 use crate::table_name::TableName;
-use crate::writer::Commit;
 
 /// Remembers what each file held when it was last synced, and which names each folder had.
 #[derive(Debug, Default)]
@@ -60,16 +60,13 @@ impl ForgetfulDisk {
 impl Synced {
     fn restore(&self, folder: &Path, to: &Path) {
         for (name, inode) in self.folders.get(folder).into_iter().flatten() {
-            match inode {
+            if let Some(inode) = inode {
                 // The name is there; a content that was never synced is empty.
-                Some(inode) => {
-                    let content = self.contents.get(inode).map_or(&[][..], |(content, _)| content);
-                    fs::write(to.join(name), content).unwrap();
-                }
-                None => {
-                    fs::create_dir(to.join(name)).unwrap();
-                    self.restore(&folder.join(name), &to.join(name));
-                }
+                let content = self.contents.get(inode).map_or(&[][..], |(content, _)| content);
+                fs::write(to.join(name), content).unwrap();
+            } else {
+                fs::create_dir(to.join(name)).unwrap();
+                self.restore(&folder.join(name), &to.join(name));
             }
         }
     }

@@ -24,9 +24,9 @@ use crate::catalog::{self, Latest};
 use crate::durability::Fsync;
 use crate::durable_store::DurableStore;
 use crate::error::{HistoryError, Result};
+use crate::order::ORDER;
 use crate::read::plain_session;
 use crate::tables::{KEY_PROPERTY, Tables};
-use crate::writer::ORDER;
 
 /// Reads a history, its newest commits included. Needs no lock: a commit is seen whole or not at all.
 #[derive(Clone)]

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
 use hexwatch_contract::event::time_type;
 
 use crate::error::{HistoryError, Result};
+use crate::order::ORDER;
 
 /// `schema` with each type replaced by one that a table can hold, and metadata dropped.
 pub(crate) fn storable_schema(schema: &Schema) -> SchemaRef {
@@ -37,22 +38,73 @@ fn storable(data_type: &DataType) -> DataType {
     }
 }
 
-/// The columns of `batch` in the order and types of `schema`. A column that lacks is null; one that
-/// `schema` lacks is refused, because its values would vanish.
-pub(crate) fn conform(table: &str, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
-    let misfit = |reason: String| HistoryError::Misfit { table: table.to_owned(), reason };
-    let given = batch.schema();
-    if let Some(extra) = given.fields().iter().find(|field| schema.field_with_name(field.name()).is_err()) {
-        return Err(misfit(format!("the table has no column `{}`", extra.name())));
+/// Whether rows of `given` fit a table of `schema`. A column the table lacks is refused, because its values
+/// would vanish; so is one of another type, because what cannot be converted would.
+pub(crate) fn check_fit(table: &str, given: &Schema, schema: &Schema) -> Result<()> {
+    let misfit = |reason: String| Err(HistoryError::Misfit { table: table.to_owned(), reason });
+    for field in given.fields() {
+        let Ok(column) = schema.field_with_name(field.name()) else {
+            return misfit(format!("the table has no column `{}`", field.name()));
+        };
+        let given = storable(field.data_type());
+        if !given.equals_datatype(column.data_type()) {
+            return misfit(format!(
+                "column `{}` is {} in the table, not {given}",
+                field.name(),
+                column.data_type()
+            ));
+        }
     }
+    let lacking = |field: &&FieldRef| !field.is_nullable() && given.field_with_name(field.name()).is_err();
+    match schema.fields().iter().filter(|field| field.name() != ORDER).find(lacking) {
+        Some(field) => misfit(format!("they lack the column `{}`", field.name())),
+        None => Ok(()),
+    }
+}
+
+/// The columns of `batch` in the order and types of `schema`; one that lacks is null.
+pub(crate) fn conform(table: &str, batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    check_fit(table, &batch.schema(), schema)?;
     let column = |field: &FieldRef| -> Result<ArrayRef> {
         match batch.column_by_name(field.name()) {
             Some(column) if column.data_type() == field.data_type() => Ok(column.clone()),
             Some(column) => cast(column, field.data_type()).map_err(HistoryError::arrow(table)),
-            None if field.is_nullable() => Ok(new_null_array(field.data_type(), batch.num_rows())),
-            None => Err(misfit(format!("they lack the column `{}`", field.name()))),
+            None => Ok(new_null_array(field.data_type(), batch.num_rows())),
         }
     };
     let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
     RecordBatch::try_new(schema.clone(), columns).map_err(HistoryError::arrow(table))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{DictionaryArray, StringArray, StringViewArray, UInt64Array};
+    use arrow::datatypes::Int32Type;
+
+    use super::*;
+
+    #[test]
+    fn what_a_query_makes_is_stored_in_the_types_a_table_can_hold() {
+        let words: DictionaryArray<Int32Type> = ["a", "b"].into_iter().collect();
+        let batch = RecordBatch::try_from_iter([
+            ("text", Arc::new(StringViewArray::from(vec!["x", "y"])) as ArrayRef),
+            ("number", Arc::new(UInt64Array::from(vec![1, 2]))),
+            ("word", Arc::new(words)),
+        ])
+        .unwrap();
+        let schema = storable_schema(&batch.schema());
+        let stored = conform("t", &batch, &schema).unwrap();
+        assert_eq!(stored.schema(), schema);
+        let word = stored.column_by_name("word").unwrap().as_any().downcast_ref::<StringArray>().unwrap();
+        assert_eq!(word.value(1), "b");
+    }
+
+    #[test]
+    fn a_column_of_another_type_is_refused_not_emptied() {
+        let table = Schema::new(vec![Field::new("n", DataType::Int64, true)]);
+        let given = Schema::new(vec![Field::new("n", DataType::Utf8, true)]);
+        let error = check_fit("t", &given, &table).unwrap_err();
+        assert!(error.to_string().contains("column `n` is Int64 in the table, not Utf8"), "{error}");
+        assert!(check_fit("t", &Schema::new(vec![Field::new("n", DataType::UInt32, true)]), &table).is_ok());
+    }
 }

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 
 use arrow::array::RecordBatch;
-use datafusion::parquet::basic::Compression;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::parquet::basic::{Compression, Encoding};
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
+use datafusion::parquet::schema::types::ColumnPath;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference, TransactionError};
 use deltalake::kernel::{Action, Add, Remove, Transaction};
 use deltalake::protocol::{DeltaOperation, SaveMode};
@@ -46,12 +48,17 @@ impl Table {
         HistoryError::delta(action, &self.name)
     }
 
+    pub(crate) fn schema(&self) -> Result<SchemaRef> {
+        let writer =
+            RecordBatchWriter::for_table(&self.delta).map_err(self.failed("reading the schema of"))?;
+        Ok(writer.arrow_schema())
+    }
+
     /// Writes `batches` to new data files, which nobody names until they are committed.
     pub(crate) async fn stage(&self, batches: &[RecordBatch]) -> Result<Vec<Action>> {
-        let mut writer = RecordBatchWriter::for_table(&self.delta)
-            .map_err(self.failed("writing to"))?
-            .with_writer_properties(writer_properties());
+        let mut writer = RecordBatchWriter::for_table(&self.delta).map_err(self.failed("writing to"))?;
         let schema = writer.arrow_schema();
+        writer = writer.with_writer_properties(writer_properties(&schema));
         for batch in batches {
             let batch = conform(&self.name, batch, &schema)?;
             writer.write(batch).await.map_err(self.failed("writing to"))?;
@@ -174,12 +181,27 @@ fn is_conflict(error: &DeltaTableError) -> bool {
     }
 }
 
-/// A commit's files are small and read often by time, so statistics of row groups suffice.
-fn writer_properties() -> WriterProperties {
-    WriterProperties::builder()
+/// How columns of `schema` are laid down. A dictionary is built for nothing where nearly every value is
+/// new: there times and numbers go down as differences, and ids as they are.
+fn writer_properties(schema: &Schema) -> WriterProperties {
+    let mut properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .build()
+        .set_statistics_enabled(EnabledStatistics::Chunk);
+    for field in schema.fields() {
+        let column = ColumnPath::from(field.name().as_str());
+        match (field.name().as_str(), field.data_type()) {
+            ("id" | "payload" | "payload_sha256" | "row", _) => {
+                properties = properties.set_column_dictionary_enabled(column, false);
+            }
+            ("offset" | "seq" | "_order", _) | (_, DataType::Timestamp(..)) => {
+                properties = properties
+                    .set_column_dictionary_enabled(column.clone(), false)
+                    .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
+            }
+            _ => {}
+        }
+    }
+    properties.build()
 }
 
 /// The action that takes `file` out of its table again.

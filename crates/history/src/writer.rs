@@ -2,90 +2,35 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
+use std::fs::File;
 use std::sync::Arc;
 
-use arrow::array::{Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use deltalake::kernel::{Action, Transaction};
 use deltalake::protocol::SaveMode;
 use hexwatch_contract::catalog::alarm_batch;
-use hexwatch_contract::{Clock, EventTime, Offsets, Partition};
+use hexwatch_contract::{Clock, Offsets};
 use object_store::ObjectStoreExt as _;
-use serde_json::Value;
 
 use crate::alarm_log::AlarmLog;
 use crate::checkpoint::Checkpoint;
+use crate::commit::{Commit, Committed, Resume};
 use crate::error::{HistoryError, Result};
 use crate::failpoints::{Failpoints, Point, Step};
+use crate::order::with_order;
 use crate::positions::{skip_done, transactions};
-use crate::recovery::{Recovered, RecoveryReport, SEQ_APP, recover};
+use crate::recovery::{Recovered, SEQ_APP, recover};
+use crate::storable::check_fit;
 use crate::table::Table;
 use crate::table_name::{ALARM_CHANGES, COMMITS, Rows, TableName};
 use crate::tables::Tables;
 
-/// The column that orders a view's rows among their corrections: the commit's number and the row's place in it.
-pub(crate) const ORDER: &str = "_order";
-/// Bits of [`ORDER`] below the commit's number.
-const ORDER_BITS: u32 = 24;
 /// How many files of earlier checkpoints stay, so that a torn newest one can be stepped back from and a
 /// reader of the one before still finds its file.
 const CHECKPOINTS_KEPT: usize = 16;
 /// How many alarm changes a commit takes over per site at most.
 const ALARMS_PER_COMMIT: usize = 50_000;
-
-/// What one commit adds. It may be handed in again, unchanged, after it failed and the writer recovered.
-#[derive(Clone, Debug)]
-pub struct Commit {
-    /// The rows of each table; a table may come more than once. Alarms are not among them: `alarm_changes`
-    /// follows the alarm log by itself.
-    pub rows: Vec<(TableName, Vec<RecordBatch>)>,
-    /// For each partition the offset after the last record whose rows are in this or an earlier commit.
-    pub offsets: Offsets,
-    /// For each partition the smallest offset that feeds anything still open: where a restart reads from.
-    pub replay_from: Offsets,
-    /// For each partition its own watermark.
-    pub watermarks: BTreeMap<Partition, EventTime>,
-    /// The merged watermark up to which derived rows are complete.
-    pub watermark: EventTime,
-    /// A name for the set of rules and views that made the derived rows.
-    pub rule_version: String,
-    /// Whatever the engine wants back at the next start.
-    pub state: Value,
-}
-
-/// What a commit did.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Committed {
-    /// The commit's number.
-    pub number: i64,
-    /// For each table how many rows were added.
-    pub rows: BTreeMap<String, u64>,
-    /// How many rows were skipped because their table has them already.
-    pub skipped: u64,
-}
-
-/// What the last checkpoint says, and what had to be done to stand there.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Resume {
-    /// The number of the last commit; 0: there is none.
-    pub number: i64,
-    /// For each partition the first offset whose rows are not in history. Derived rows that follow from
-    /// records below it and from `watermark` are in history too: the engine holds them back while it
-    /// rebuilds.
-    pub offsets: Offsets,
-    /// For each partition the offset to read from in order to rebuild what was open.
-    pub replay_from: Offsets,
-    /// For each partition its watermark.
-    pub watermarks: BTreeMap<Partition, EventTime>,
-    /// The merged watermark.
-    pub watermark: EventTime,
-    /// The set of rules and views that made the derived rows.
-    pub rule_version: String,
-    /// What the engine left.
-    pub state: Value,
-    /// What opening had to do.
-    pub report: RecoveryReport,
-}
 
 /// The one writer of a history.
 pub struct Writer {
@@ -96,6 +41,8 @@ pub struct Writer {
     at: Recovered,
     old_checkpoints: VecDeque<String>,
     stopped: bool,
+    /// Keeps other processes of this machine out for as long as this writer lives.
+    _lock: Option<File>,
 }
 
 impl fmt::Debug for Writer {
@@ -122,9 +69,19 @@ impl Writer {
         clock: Arc<dyn Clock>,
         failpoints: Arc<dyn Failpoints>,
         alarms: Arc<AlarmLog>,
+        lock: Option<File>,
     ) -> Result<Self> {
         let at = recover(&tables, clock.now()).await?;
-        Ok(Self { tables, clock, failpoints, alarms, at, old_checkpoints: VecDeque::new(), stopped: false })
+        Ok(Self {
+            tables,
+            clock,
+            failpoints,
+            alarms,
+            at,
+            old_checkpoints: VecDeque::new(),
+            stopped: false,
+            _lock: lock,
+        })
     }
 
     /// Where the history stands.
@@ -140,6 +97,18 @@ impl Writer {
             rule_version: checkpoint.rule_version,
             state: checkpoint.state,
             report: self.at.report.clone(),
+        }
+    }
+
+    /// Whether rows of `schema` fit `table`, to be asked before a view's first rows: rows that do not fit
+    /// make the whole commit fail.
+    ///
+    /// # Errors
+    /// [`HistoryError::Misfit`] says which column differs from what the table holds since an earlier run.
+    pub fn fits(&self, table: &TableName, schema: &Schema) -> Result<()> {
+        match self.at.tables.get(&table.table()) {
+            Some(open) => check_fit(&open.name, schema, open.schema()?.as_ref()),
+            None => Ok(()),
         }
     }
 
@@ -369,6 +338,10 @@ impl Writer {
         })
     }
 
+    pub(crate) fn commits(&mut self) -> &mut Table {
+        &mut self.at.commits
+    }
+
     pub(crate) fn table_names(&self) -> Vec<String> {
         self.at.tables.keys().cloned().collect()
     }
@@ -376,28 +349,4 @@ impl Writer {
     fn reach(&self, point: Point) -> Result<()> {
         self.failpoints.reach(&point).map_err(|source| HistoryError::Failpoint(point, source))
     }
-}
-
-/// `batches` with the column [`ORDER`] behind the others.
-fn with_order(table: &str, batches: Vec<RecordBatch>, number: i64) -> Result<Vec<RecordBatch>> {
-    let mut next = number << ORDER_BITS;
-    let mut ordered = Vec::with_capacity(batches.len());
-    for batch in batches {
-        let rows = i64::try_from(batch.num_rows()).unwrap_or(i64::MAX);
-        let order = Int64Array::from_iter_values(next..next.saturating_add(rows));
-        next = next.saturating_add(rows);
-        // A column of an expression may be nullable in one batch and not in the next: in a table it is.
-        let fields = batch
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| field.as_ref().clone().with_nullable(true))
-            .chain([Field::new(ORDER, DataType::Int64, false)])
-            .collect::<Vec<_>>();
-        let mut columns = batch.columns().to_vec();
-        columns.push(Arc::new(order));
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
-        ordered.push(batch.map_err(HistoryError::arrow(table))?);
-    }
-    Ok(ordered)
 }
