@@ -11,8 +11,11 @@ use arrow::array::{
     ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use hexwatch_contract::alarm::{Alarm, AlarmId, Class, ConfirmLevel, Explain, Priority, State, Transition};
-use hexwatch_contract::{Clock, EventTime, ManualClock, Partition, Topic, event};
+use hexwatch_contract::alarm::{
+    Alarm, AlarmId, Class, ConfirmLevel, Explain, Input, Priority, State, Transition,
+};
+use hexwatch_contract::risk::{CellRisk, Contribution, GridShare, Hundredths, Level};
+use hexwatch_contract::{Cell, Clock, EventTime, ManualClock, Partition, Topic, catalog, event};
 
 use crate::commit::Commit;
 use crate::durability::Durability;
@@ -144,6 +147,39 @@ pub(crate) fn view_rows(windows: Range<i64>, count: i64) -> RecordBatch {
         ("n", Arc::new(Int64Array::from(vec![count; rows]))),
     ])
     .unwrap()
+}
+
+/// The risk of one cell in each of `windows`.
+pub(crate) fn risk_rows(windows: Range<i64>) -> RecordBatch {
+    let input = Input {
+        topic: TOPIC.to_owned(),
+        partition: 0,
+        offset: 1,
+        id: "e1".to_owned(),
+        role: "event".to_owned(),
+    };
+    let risk = |window: i64| CellRisk {
+        cell: Cell::from_i64(0x08b2_8308_2803_ffff),
+        res: 11,
+        window_start: time_of(window * 10 - 10),
+        window_end: time_of(window * 10),
+        watermark: time_of(window * 10),
+        score: Some(Hundredths(4_125)),
+        contrib: vec![Contribution {
+            term: "denied".to_owned(),
+            value: 1.5,
+            weight: 2.0,
+            share: Hundredths(4_125),
+            n: 3,
+            top_inputs: vec![input.clone()],
+        }],
+        level: Level::Elevated,
+        coverage: 1.0,
+        n_events: 3,
+        grid: vec![GridShare { grid: "g1".to_owned(), share: 1.0 }],
+        rev: 0,
+    };
+    catalog::risk_batch(&windows.map(risk).collect::<Vec<_>>())
 }
 
 /// The view that [`view_rows`] are of.
