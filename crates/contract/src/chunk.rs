@@ -2,7 +2,7 @@
 
 use arrow::array::RecordBatch;
 
-use crate::{DeadLetter, Partition, Topic};
+use crate::{DeadLetter, EventTime, Partition, Topic};
 
 /// Typed rows of one partition in offset order, by [`crate::event::schema`] of their topic.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub struct Chunk {
     pub next_offset: i64,
     /// How many records were read.
     pub read: u64,
+    /// The latest Kafka timestamp among them: the clock of a recording.
+    pub latest_kafka_time: EventTime,
     /// The rows.
     pub events: EventBatch,
     /// The refused.

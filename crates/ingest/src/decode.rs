@@ -44,7 +44,7 @@ impl Default for Tolerances {
     fn default() -> Self {
         Self {
             largest_record: 1024 * 1024,
-            skew_max: Duration::from_secs(120),
+            skew_max: Duration::from_mins(2),
             future_max: Duration::from_secs(5),
         }
     }
@@ -77,6 +77,7 @@ pub struct Decoder {
     first_offset: i64,
     next_offset: i64,
     read: u64,
+    latest_kafka_time: EventTime,
     bytes: usize,
 }
 
@@ -103,6 +104,7 @@ impl Decoder {
             first_offset,
             next_offset: first_offset,
             read: 0,
+            latest_kafka_time: EventTime::MIN,
             bytes: 0,
         }
     }
@@ -136,12 +138,13 @@ impl Decoder {
         self.read += 1;
         self.bytes += record.value.map_or(0, <[u8]>::len);
         self.next_offset = record.offset + 1;
+        self.latest_kafka_time = self.latest_kafka_time.max(record.timestamp.unwrap_or(EventTime::MIN));
         if let Err(refusal) = self.row(record) {
-            self.refuse(record, *refusal);
+            self.refuse(record, refusal);
         }
     }
 
-    fn row(&mut self, record: &Record<'_>) -> Result<(), Box<Refusal>> {
+    fn row(&mut self, record: &Record<'_>) -> Result<(), Refusal> {
         let value = record.value.ok_or_else(refusal::tombstone)?;
         if value.len() > self.tolerances.largest_record {
             return Err(refusal::too_large(value.len(), self.tolerances.largest_record));
@@ -168,6 +171,7 @@ impl Decoder {
             first_offset: self.first_offset,
             next_offset: self.next_offset,
             read: self.read,
+            latest_kafka_time: std::mem::replace(&mut self.latest_kafka_time, EventTime::MIN),
             events: EventBatch { topic: self.topic, records, identities },
             dead_letters: std::mem::take(&mut self.dead_letters),
         };

@@ -161,6 +161,7 @@ pub(crate) fn split(chunk: Chunk, offset: i64) -> Result<(Chunk, Chunk), StreamE
         first_offset,
         next_offset,
         read: (length + dead_letters.len()) as u64,
+        latest_kafka_time: chunk.latest_kafka_time,
         events: EventBatch {
             topic: chunk.events.topic,
             records: chunk.events.records.slice(from, length),

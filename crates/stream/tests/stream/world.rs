@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::Int64Type;
 use arrow::json::ReaderBuilder;
 use datafusion::catalog::MemTable;
 use datafusion::prelude::SessionContext;
@@ -15,37 +14,37 @@ use hexwatch_contract::site::{Device, Place, Places};
 use hexwatch_contract::{Account, Cell, Chunk, EventBatch, EventTime, Partition, Topic, event};
 use hexwatch_stream::{Checkpoint, Effects, Engine, EngineConfig, Input, Refusal, Registry};
 use rand::seq::SliceRandom;
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Map, Value, json};
 
 use super::files::QueryFile;
 
-pub const LATENESS: Duration = Duration::from_secs(10);
+pub(crate) const LATENESS: Duration = Duration::from_secs(10);
 const PARTITIONS: i32 = 2;
 const MINUTES: i64 = 14;
 
 /// Where the world's time begins: a minute's start.
-pub fn start() -> EventTime {
+pub(crate) fn start() -> EventTime {
     EventTime::parse_rfc3339("2026-05-11T01:00:00Z").unwrap()
 }
 
-pub fn after(seconds: f64) -> EventTime {
+pub(crate) fn after(seconds: f64) -> EventTime {
     #[allow(clippy::cast_possible_truncation)]
     EventTime::from_millis(start().millis() + (seconds * 1000.0) as i64)
 }
 
 /// A record before it has a position.
 #[derive(Clone)]
-pub struct Record {
-    pub topic: Topic,
-    pub partition: i32,
-    pub time: EventTime,
-    pub body: Map<String, Value>,
+pub(crate) struct Record {
+    pub(crate) topic: Topic,
+    pub(crate) partition: i32,
+    pub(crate) time: EventTime,
+    pub(crate) body: Map<String, Value>,
 }
 
 impl Record {
-    pub fn new(topic: Topic, device: &str, time: EventTime, id: &str, body: &Value) -> Self {
+    pub(crate) fn new(topic: Topic, device: &str, time: EventTime, id: &str, body: &Value) -> Self {
         let place = site().of_device(device);
         let mut row = json!({
             "id": id, "source": "", "time": time.to_string(), "site": "s1", "device": device, "status": "actual",
@@ -72,17 +71,17 @@ impl Record {
 }
 
 /// Doors, cameras, sensors and buttons on a few cells next to each other.
-pub struct Site;
+pub(crate) struct Site;
 
-pub fn site() -> Site {
+pub(crate) fn site() -> Site {
     Site
 }
 
-/// Neighbouring res-12 cells near 120.0 E, 30.0 N.
+/// Four res-12 cells of one parent: the first touches all the others.
 fn cell(number: i64) -> (Cell, f64, f64) {
-    let (lon, lat) = (120.0 + number as f64 * 0.000_15, 30.0);
-    let cell = h3o::LatLng::new(lat, lon).unwrap().to_cell(h3o::Resolution::Twelve);
-    (Cell::from_index(u64::from(cell)), lon, lat)
+    const FIRST: u64 = 0x08c2_8000_0000_01ff;
+    let sibling = FIRST | u64::try_from(number).unwrap() << 9;
+    (Cell::from_index(sibling), 120.0 + number as f64 * 0.000_15, 30.0)
 }
 
 impl Places for Site {
@@ -109,7 +108,7 @@ const KINDS: [(&str, usize, Option<f64>); 7] = [
     ("panic", 2, None),
 ];
 
-pub fn registry() -> Registry {
+pub(crate) fn registry() -> Registry {
     let mut devices = Vec::new();
     for (kind, count, heartbeat) in KINDS {
         for number in 0..count {
@@ -157,7 +156,7 @@ fn device_table(devices: &[Device]) -> RecordBatch {
 }
 
 /// What happens at the site, in order of event time.
-pub fn happenings(seed: u64) -> Vec<Record> {
+pub(crate) fn happenings(seed: u64) -> Vec<Record> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut records = Vec::new();
     for _ in 0..1_500 {
@@ -207,29 +206,29 @@ fn happening(random: &mut ChaCha8Rng, id: &str) -> Record {
 
 /// How records reach the engine.
 #[derive(Clone, Copy, Debug)]
-pub struct Reading {
-    pub seed: u64,
+pub(crate) struct Reading {
+    pub(crate) seed: u64,
     /// Records are out of order by up to this; below the lateness nothing is late.
-    pub disorder: Duration,
+    pub(crate) disorder: Duration,
     /// One record in so many comes twice; 0 for none.
-    pub duplicates: u32,
+    pub(crate) duplicates: u32,
     /// Chunks of up to so many records.
-    pub chunk: usize,
+    pub(crate) chunk: usize,
     /// Whether partitions are read one after another instead of as the records come.
-    pub uneven: bool,
+    pub(crate) uneven: bool,
 }
 
-pub const PLAIN: Reading = Reading { seed: 0, disorder: Duration::ZERO, duplicates: 0, chunk: 50, uneven: false };
+pub(crate) const PLAIN: Reading = Reading { seed: 0, disorder: Duration::ZERO, duplicates: 0, chunk: 50, uneven: false };
 
 /// A stretch of one partition, ready to be read at `now`.
 #[derive(Clone)]
-pub struct Delivery {
-    pub now: EventTime,
-    pub chunk: Chunk,
+pub(crate) struct Delivery {
+    pub(crate) now: EventTime,
+    pub(crate) chunk: Chunk,
 }
 
 /// The records in partitions and chunks, in the order in which they are read.
-pub fn deliveries(records: &[Record], reading: Reading) -> Vec<Delivery> {
+pub(crate) fn deliveries(records: &[Record], reading: Reading) -> Vec<Delivery> {
     let mut random = ChaCha8Rng::seed_from_u64(reading.seed);
     let mut arriving: Vec<(i64, Record)> = Vec::new();
     let delay = |random: &mut ChaCha8Rng| {
@@ -275,7 +274,7 @@ pub fn deliveries(records: &[Record], reading: Reading) -> Vec<Delivery> {
 }
 
 /// A chunk of `records` from `offset` on.
-pub fn chunk(topic: Topic, number: i32, offset: i64, records: &[Record]) -> Chunk {
+pub(crate) fn chunk(topic: Topic, number: i32, offset: i64, records: &[Record]) -> Chunk {
     let rows: Vec<Value> = records.iter().zip(offset..).map(|(record, offset)| {
         let mut row = record.body.clone();
         row.insert("partition".into(), number.into());
@@ -291,29 +290,34 @@ pub fn chunk(topic: Topic, number: i32, offset: i64, records: &[Record]) -> Chun
         first_offset: offset,
         next_offset: offset + i64::try_from(records.len()).unwrap(),
         read: records.len() as u64,
+        latest_kafka_time: EventTime::MIN,
         events: EventBatch { topic, records: batch, identities },
         dead_letters: vec![],
     }
 }
 
-pub fn partitions() -> Vec<(Partition, Topic)> {
+pub(crate) fn partition_of(record: &Record) -> Partition {
+    Partition::new(record.topic.name(), record.partition)
+}
+
+pub(crate) fn partitions() -> Vec<(Partition, Topic)> {
     let of = |topic: Topic| (0..PARTITIONS).map(move |number| (Partition::new(topic.name(), number), topic));
     Topic::ALL.into_iter().flat_map(of).collect()
 }
 
 /// What came out, folded as a reader folds it: by key, the last one counts.
 #[derive(Default)]
-pub struct Outcome {
-    pub admitted: BTreeMap<Topic, Vec<RecordBatch>>,
-    pub accounts: Account,
-    pub late: u64,
+pub(crate) struct Outcome {
+    pub(crate) admitted: BTreeMap<Topic, Vec<RecordBatch>>,
+    pub(crate) accounts: Account,
+    pub(crate) late: u64,
     /// By query and key, the row.
-    pub results: BTreeMap<(String, String), String>,
-    pub told: usize,
+    pub(crate) results: BTreeMap<(String, String), String>,
+    pub(crate) told: usize,
 }
 
 impl Outcome {
-    pub fn fold(&mut self, effects: Effects, files: &[QueryFile]) {
+    pub(crate) fn fold(&mut self, effects: Effects, files: &[QueryFile]) {
         for (_, account) in effects.accounts {
             self.accounts += account;
         }
@@ -330,7 +334,7 @@ impl Outcome {
             self.results.insert(key, row);
         }
         for rows in effects.rows {
-            let file = files.iter().find(|file| *super::files::name(file) == *rows.view).unwrap();
+            let file = files.iter().find(|file| *file.name == *rows.view).unwrap();
             for (key, _) in view_rows(file, &rows.withdrawn) {
                 self.results.remove(&key);
             }
@@ -346,8 +350,8 @@ fn hit_row(hit: &hexwatch_contract::alarm::RuleHit) -> ((String, String), String
 }
 
 /// The rows of a view by key.
-pub fn view_rows(file: &QueryFile, rows: &RecordBatch) -> Vec<((String, String), String)> {
-    let keys = super::files::key(file);
+pub(crate) fn view_rows(file: &QueryFile, rows: &RecordBatch) -> Vec<((String, String), String)> {
+    let keys = &file.key;
     let mut writer = arrow::json::ArrayWriter::new(Vec::new());
     writer.write(rows).unwrap();
     writer.finish().unwrap();
@@ -356,24 +360,24 @@ pub fn view_rows(file: &QueryFile, rows: &RecordBatch) -> Vec<((String, String),
     rows.into_iter()
         .map(|row| {
             let key: Vec<String> = keys.iter().map(|key| row.get(key).unwrap_or(&Value::Null).to_string()).collect();
-            ((super::files::name(file).to_string(), key.join("/")), serde_json::to_string(&row).unwrap())
+            ((file.name.clone(), key.join("/")), serde_json::to_string(&row).unwrap())
         })
         .collect()
 }
 
-pub fn engine(files: &[QueryFile]) -> Engine {
+pub(crate) fn engine(files: &[QueryFile]) -> Engine {
     let (engine, refusals) = try_engine(files);
     assert!(refusals.is_empty(), "{refusals:#?}");
     engine
 }
 
-pub fn try_engine(files: &[QueryFile]) -> (Engine, Vec<Refusal>) {
+pub(crate) fn try_engine(files: &[QueryFile]) -> (Engine, Vec<Refusal>) {
     let config = EngineConfig { default_lateness: LATENESS, ..EngineConfig::default() };
     Engine::new(config, &registry(), files).unwrap()
 }
 
 /// Reads `deliveries` to the end.
-pub fn read(files: &[QueryFile], deliveries: &[Delivery], live: bool) -> Outcome {
+pub(crate) fn read(files: &[QueryFile], deliveries: &[Delivery], live: bool) -> Outcome {
     let mut engine = engine(files);
     let mut outcome = Outcome::default();
     begin(&mut engine, live);
@@ -383,7 +387,7 @@ pub fn read(files: &[QueryFile], deliveries: &[Delivery], live: bool) -> Outcome
 }
 
 /// Assigns all partitions; `live`, they are at their ends and may fall idle.
-pub fn begin(engine: &mut Engine, live: bool) {
+pub(crate) fn begin(engine: &mut Engine, live: bool) {
     engine.step(start(), Input::Assigned(partitions())).unwrap();
     for (partition, _) in partitions() {
         let input = if live { Input::AtEnd(partition) } else { Input::Behind(partition) };
@@ -391,19 +395,19 @@ pub fn begin(engine: &mut Engine, live: bool) {
     }
 }
 
-pub fn proceed(engine: &mut Engine, deliveries: &[Delivery], files: &[QueryFile], outcome: &mut Outcome) {
+pub(crate) fn proceed(engine: &mut Engine, deliveries: &[Delivery], files: &[QueryFile], outcome: &mut Outcome) {
     for delivery in deliveries {
         outcome.fold(engine.step(delivery.now, Input::Chunk(delivery.chunk.clone())).unwrap(), files);
     }
 }
 
-pub fn end(engine: &mut Engine, deliveries: &[Delivery], files: &[QueryFile], outcome: &mut Outcome) {
+pub(crate) fn end(engine: &mut Engine, deliveries: &[Delivery], files: &[QueryFile], outcome: &mut Outcome) {
     let now = deliveries.iter().map(|delivery| delivery.now).max().unwrap();
     outcome.fold(engine.step(now, Input::Finished).unwrap(), files);
 }
 
 /// What `files` give as one batch over the rows that `outcome` admitted.
-pub fn over_history(files: &[QueryFile], outcome: &Outcome) -> BTreeMap<(String, String), String> {
+pub(crate) fn over_history(files: &[QueryFile], outcome: &Outcome) -> BTreeMap<(String, String), String> {
     let runtime = tokio::runtime::Builder::new_multi_thread().build().unwrap();
     runtime.block_on(async {
         let context: SessionContext = super::files::history_session();
@@ -420,7 +424,7 @@ pub fn over_history(files: &[QueryFile], outcome: &Outcome) -> BTreeMap<(String,
         hexwatch_stream::history::register_functions(&context, &registry(), None);
         let mut results = BTreeMap::new();
         for file in files {
-            if super::files::is_rule(file) {
+            if file.rule.is_some() {
                 for hit in hexwatch_stream::history::hits_over_history(&context, file).await.unwrap() {
                     let (key, row) = hit_row(&hit);
                     let doubled = results.insert(key.clone(), row);
@@ -432,25 +436,16 @@ pub fn over_history(files: &[QueryFile], outcome: &Outcome) -> BTreeMap<(String,
                 let rows = view_rows(file, &rows);
                 let before = results.len();
                 results.extend(rows);
-                assert_eq!(results.len() - before, expected, "a key comes twice over history in {}", super::files::name(file));
+                assert_eq!(results.len() - before, expected, "a key comes twice over history in {}", file.name);
             }
         }
         results
     })
 }
 
-pub fn offsets(batch: &RecordBatch) -> Vec<i64> {
-    batch.column_by_name("offset").unwrap().as_primitive::<Int64Type>().values().to_vec()
-}
-
 /// A restart from `checkpoint`: the deliveries from its offsets on, cut where it says.
-pub fn again(deliveries: &[Delivery], checkpoint: &Checkpoint) -> Vec<Delivery> {
+pub(crate) fn again(deliveries: &[Delivery], checkpoint: &Checkpoint) -> Vec<Delivery> {
     let from = checkpoint.replay_from();
     let kept = deliveries.iter().filter(|delivery| from.get(&delivery.chunk.partition).is_none_or(|from| delivery.chunk.first_offset >= *from));
     kept.cloned().collect()
-}
-
-/// Any number generator, for tests that shuffle on their own.
-pub fn random(seed: u64) -> impl Rng {
-    ChaCha8Rng::seed_from_u64(seed)
 }
