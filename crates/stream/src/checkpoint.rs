@@ -11,8 +11,8 @@ use crate::absence::AbsenceSnapshot;
 /// What a restart needs beside the records; committed with the history's tables.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// The merged watermark: results up to here have been given.
-    pub watermark: EventTime,
+    /// The merged watermark: results up to here have been given. `None` before there was one.
+    pub watermark: Option<EventTime>,
     /// Each partition.
     pub partitions: Vec<Resumption>,
     /// What is longer than the stretch that is read again.
@@ -28,8 +28,8 @@ pub struct Resumption {
     pub topic: Topic,
     /// The smallest offset that feeds anything still open: read again from here.
     pub replay_from: i64,
-    /// The partition's watermark before that offset.
-    pub watermark: EventTime,
+    /// The partition's watermark before that offset; `None` before it had one.
+    pub watermark: Option<EventTime>,
     /// The offset after the last record whose effects have been given.
     pub next_offset: i64,
 }
@@ -91,8 +91,14 @@ impl Place {
         let next_offset = self.next_offset?;
         let (replay_from, watermark) =
             self.marks.front().map_or((next_offset, watermark), |mark| (mark.first_offset, mark.watermark_before));
+        let watermark = known(watermark);
         Some(Resumption { partition: partition.clone(), topic: self.topic, replay_from, watermark, next_offset })
     }
+}
+
+/// A watermark, unless it stands before everything.
+pub(crate) fn known(watermark: EventTime) -> Option<EventTime> {
+    Some(watermark).filter(|watermark| *watermark > EventTime::MIN)
 }
 
 /// Chunks whose latest times lie this close behind the first one's share its mark.

@@ -5,8 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use hexwatch_contract::alarm::RuleHit;
 use hexwatch_contract::{Account, EventBatch, EventTime, Topic};
-
-use crate::query::Output;
+use hexwatch_sql::Output;
 
 /// What a step did. The caller hands it on; nothing in it is kept by the engine.
 #[derive(Debug, Default)]

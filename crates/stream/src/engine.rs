@@ -9,12 +9,12 @@ use arrow::array::RecordBatch;
 use hexwatch_contract::site::{Device, Places};
 use hexwatch_contract::time::millis_of;
 use hexwatch_contract::{Chunk, EventTime, Partition, Topic};
+use hexwatch_sql::{Purpose, QueryFile};
 
 use crate::absence::Silences;
 use crate::admission::{self, Admitted};
-use crate::checkpoint::{Checkpoint, Place, Resumption};
+use crate::checkpoint::{Checkpoint, Place, Resumption, known};
 use crate::effects::{Effects, ViewRows};
-use crate::query_file::QueryFile;
 use crate::error::{Refusal, StreamError};
 use crate::feed::Source;
 use crate::hit::hits;
@@ -124,7 +124,12 @@ impl Engine {
         let planner = Planner { runtime: Arc::new(runtime), reference: registry.tables.clone(), horizon };
         let (mut queries, mut refusals) = (Vec::new(), Vec::new());
         for file in files {
-            match Spec::of(file).and_then(|spec| planner.plan(&spec)) {
+            let spec = Spec::of(file);
+            let planned = match file.purpose {
+                Purpose::View | Purpose::Rule => planner.plan(&spec),
+                Purpose::Analysis => Err(spec.refuse("kind:", "an analysis runs over history, not live".into())),
+            };
+            match planned {
                 Ok(query) => queries.push(query),
                 Err(refusal) => refusals.push(refusal),
             }
@@ -154,7 +159,7 @@ impl Engine {
                 silences.resume(snapshot);
             }
         }
-        self.restart.rebuilding_to = Some(checkpoint.watermark);
+        self.restart.rebuilding_to = Some(checkpoint.watermark.unwrap_or(EventTime::MIN));
         let resumptions = checkpoint.partitions.into_iter();
         self.restart.resumptions = resumptions.map(|resumption| (resumption.partition.clone(), resumption)).collect();
     }
@@ -193,7 +198,7 @@ impl Engine {
             place.resumption(partition, watermark)
         };
         Some(Checkpoint {
-            watermark: self.watermarks.merged(),
+            watermark: self.watermark(),
             partitions: self.places.iter().filter_map(resumption).collect(),
             absences: self.silences.values().map(Silences::snapshot).collect(),
         })
@@ -208,7 +213,7 @@ impl Engine {
     /// The merged watermark; `None` before every assigned partition has spoken or fallen idle.
     #[must_use]
     pub fn watermark(&self) -> Option<EventTime> {
-        Some(self.watermarks.merged()).filter(|watermark| *watermark > EventTime::MIN)
+        known(self.watermarks.merged())
     }
 
     /// The queries that run, by name.
@@ -225,13 +230,13 @@ impl Engine {
     fn assign(&mut self, partitions: Vec<(Partition, Topic)>, now: EventTime) {
         self.restart.assigned = true;
         for (partition, topic) in partitions {
-            let known = self.restart.resumptions.remove(&partition);
-            let watermark = known.as_ref().map_or(EventTime::MIN, |known| known.watermark);
+            let resumption = self.restart.resumptions.remove(&partition);
+            let watermark = resumption.as_ref().and_then(|at| at.watermark).unwrap_or(EventTime::MIN);
             let mut place = Place::new(topic);
-            if let Some(known) = known {
-                place.next_offset = Some(known.replay_from);
-                if known.replay_from < known.next_offset {
-                    self.restart.pending.insert(partition.clone(), known.next_offset);
+            if let Some(at) = resumption {
+                place.next_offset = Some(at.replay_from);
+                if at.replay_from < at.next_offset {
+                    self.restart.pending.insert(partition.clone(), at.next_offset);
                 }
             }
             self.watermarks.assign(partition.clone(), topic, self.lateness(topic), watermark, now);
@@ -346,14 +351,14 @@ impl Engine {
     }
 
     fn give(&mut self, watermark: EventTime, effects: &mut Effects) -> Result<(), StreamError> {
-        let known = if watermark == EventTime::MAX {
+        let seen_until = if watermark == EventTime::MAX {
             self.watermarks.latest().unwrap_or(EventTime::MIN).max(self.watermarks.merged())
         } else {
             watermark
         };
         for query in &mut self.queries {
             let own = own_watermark(watermark, query.lateness, self.config.default_lateness);
-            let told = query.advance(own, &self.silences, known).map_err(failed(&query.name))?;
+            let told = query.advance(own, &self.silences, seen_until).map_err(failed(&query.name))?;
             if let Some(changes) = told {
                 tell(query, changes, effects)?;
             }

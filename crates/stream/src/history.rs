@@ -14,10 +14,10 @@ use datafusion::prelude::SessionContext;
 use futures::FutureExt;
 use hexwatch_contract::alarm::RuleHit;
 use hexwatch_contract::{EventTime, Topic};
+use hexwatch_sql::QueryFile;
 
 use crate::absence::{self, Silences};
 use crate::engine::Registry;
-use crate::query_file::QueryFile;
 use crate::error::StreamError;
 use crate::hit;
 use crate::hop::{Hop, HopMode, Tables};
@@ -41,7 +41,7 @@ pub fn register_functions(context: &SessionContext, registry: &Registry, until: 
 
 /// The rows that `file` gives over the tables of `context`, on which [`register_functions`] was called.
 pub async fn run_over_history(context: &SessionContext, file: &QueryFile) -> Result<RecordBatch, StreamError> {
-    let spec = Spec::of(file).map_err(|refusal| StreamError::SetUp(refusal.to_string()))?;
+    let spec = Spec::of(file);
     let failed = |source| StreamError::Query { query: spec.name.to_string(), source };
     let plan = spec.logical_plan(&context.state()).await.map_err(failed)?;
     let rows = context.execute_logical_plan(plan).await.map_err(failed)?;
@@ -56,9 +56,9 @@ pub async fn run_over_history(context: &SessionContext, file: &QueryFile) -> Res
 /// The hits that the rule in `file` gives over the tables of `context`; none where the file is no rule.
 pub async fn hits_over_history(context: &SessionContext, file: &QueryFile) -> Result<Vec<RuleHit>, StreamError> {
     let rows = run_over_history(context, file).await?;
-    match Spec::of(file) {
-        Ok(Spec { told: Told::Rule(rule), .. }) => hit::hits(&rule, &rows),
-        _ => Ok(Vec::new()),
+    match Spec::of(file).told {
+        Told::Rule(rule) => hit::hits(&rule, &rows),
+        Told::View(_) => Ok(Vec::new()),
     }
 }
 

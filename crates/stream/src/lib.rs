@@ -30,12 +30,10 @@ mod lookback;
 mod pane;
 mod planner;
 mod query;
-pub mod query_file;
 mod reach;
 mod rows;
 mod run;
 mod seen;
-mod session;
 mod shape;
 mod spec;
 
@@ -44,4 +42,3 @@ pub use checkpoint::{Checkpoint, Resumption};
 pub use effects::{Effects, ViewRows};
 pub use engine::{Engine, EngineConfig, Input, Registry};
 pub use error::{Refusal, StreamError};
-pub use query::Output;

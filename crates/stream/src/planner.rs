@@ -117,7 +117,7 @@ impl Planner {
 
     /// A session over the live tables, with one partition and nothing that keeps state between runs.
     fn session(&self, feeds: &Arc<Mutex<Vec<Feed>>>, mode: HopMode) -> Result<SessionContext> {
-        let context = crate::session::live()?;
+        let context = hexwatch_sql::session::for_streams()?;
         let mut tables: BTreeMap<String, Arc<dyn TableProvider>> = BTreeMap::new();
         for topic in Topic::ALL {
             let table = LiveTable::new(Source::Events(topic), event::schema(topic), Arc::clone(feeds));

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use hexwatch_contract::{EventTime, Topic};
+use hexwatch_sql::Output;
 
 use crate::absence::Silences;
 use crate::feed::Source;
@@ -15,17 +16,6 @@ use crate::hit::Rule;
 use crate::lookback::LookbackQuery;
 use crate::pane::PaneQuery;
 use crate::rows::Changes;
-
-/// Where a view's rows go.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Output {
-    /// To `hexwatch.view.<name>` on Kafka, and to its table.
-    Topic,
-    /// To its table.
-    Table,
-    /// Nowhere but to the engine's caller.
-    None,
-}
 
 /// As what a query's rows are told.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -28,7 +28,7 @@ pub(crate) enum Lookback {
 }
 
 /// A time column: `var` plus something within `[least, most]`.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Time {
     var: Var,
     least: i64,
@@ -65,7 +65,7 @@ pub(crate) fn lookback(plan: &LogicalPlan, result_time: &str) -> Result<Lookback
     let Some(at) = at.and_then(|index| scope.columns[index]) else {
         return Ok(Lookback::Unbounded("the result time cannot be traced to the time of an event; declare `lookback`"));
     };
-    walk.distances.close();
+    walk.settle();
     let mut furthest = 0;
     for scanned in scope.scanned {
         let after = plus(walk.distances.most(scanned, at.var), -at.least);
@@ -91,6 +91,22 @@ pub(crate) fn lookback(plan: &LogicalPlan, result_time: &str) -> Result<Lookback
 #[derive(Default)]
 struct Walk {
     distances: Distances,
+    choices: Vec<Choice>,
+}
+
+/// A time that is one of several: `greatest`, `least`, `coalesce` or `CASE`.
+#[derive(Debug)]
+struct Choice {
+    which: Which,
+    times: Vec<Time>,
+    var: Var,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Which {
+    Greatest,
+    Least,
+    Any,
 }
 
 impl Walk {
@@ -144,7 +160,7 @@ impl Walk {
     /// A row comes from one branch: a column's time lies as that branch says.
     fn union(&mut self, union: &Union) -> Result<Scope, Unbounded> {
         let branches: Vec<Scope> = union.inputs.iter().map(|input| self.visit(input)).collect::<Result<_, _>>()?;
-        self.distances.close();
+        self.settle();
         let mut columns = Vec::new();
         for index in 0..union.schema.fields().len() {
             let times: Option<Vec<Time>> = branches.iter().map(|branch| branch.columns[index]).collect();
@@ -156,7 +172,7 @@ impl Walk {
                 Time { var: either, least: 0, most: 0 }
             }));
         }
-        self.distances.close();
+        self.settle();
         Ok(Scope { columns, scanned: branches.into_iter().flat_map(|branch| branch.scanned).collect() })
     }
 
@@ -191,7 +207,7 @@ impl Walk {
             columns: left.columns.iter().chain(&right.columns).copied().collect(),
             scanned: left.scanned.iter().chain(&right.scanned).copied().collect(),
         };
-        self.distances.close();
+        self.settle();
         let before = self.distances.clone();
         for (a, b) in &join.on {
             self.compare(a, Operator::Eq, b, names, &both);
@@ -199,7 +215,7 @@ impl Walk {
         if let Some(filter) = &join.filter {
             self.constrain(filter, names, &both);
         }
-        self.distances.close();
+        self.settle();
         // A row that the other side need not match says nothing about what is on its own side.
         match join.join_type {
             J::Left | J::LeftAnti | J::LeftMark => self.distances.forget_match(&before, start..middle, middle..end),
@@ -227,7 +243,7 @@ impl Walk {
         let names: &[&DFSchema] = &[aggregate.input.schema()];
         let keys: Vec<Option<Time>> =
             aggregate.group_expr.iter().map(|key| self.time_of(key, names, &input)).collect();
-        self.distances.close();
+        self.settle();
         if !input.scanned.is_empty() && keys.iter().all(Option::is_none) {
             let distinct = aggregate.aggr_expr.is_empty() && !aggregate.group_expr.is_empty();
             return if distinct {
@@ -254,7 +270,7 @@ impl Walk {
         for aggregated in &aggregate.aggr_expr {
             columns.push(self.aggregated(aggregated, names, &input, &scanned, &keys));
         }
-        self.distances.close();
+        self.settle();
         Ok(Scope { columns, scanned })
     }
 
@@ -291,7 +307,7 @@ impl Walk {
     fn window(&mut self, window: &Window) -> Result<Scope, Unbounded> {
         let input = self.visit(&window.input)?;
         let names: &[&DFSchema] = &[window.input.schema()];
-        self.distances.close();
+        self.settle();
         let (mut columns, mut scanned) = (input.columns.clone(), input.scanned.clone());
         for expr in &window.window_expr {
             let Expr::WindowFunction(function) = expr.clone().unalias() else {
@@ -299,7 +315,7 @@ impl Walk {
             };
             let WindowFunction { fun, params } = *function;
             let (centre, back, ahead) = self.frame(fun.name(), &params, names, &input)?;
-            self.distances.close();
+            self.settle();
             let spread = |walk: &mut Self, certain: bool, low: i64, high: i64| {
                 let var = walk.distances.add(certain);
                 walk.distances.bound(var, centre, plus(high, ahead));
@@ -316,7 +332,7 @@ impl Walk {
                 Time { var: spread(self, true, low, high), least: 0, most: 0 }
             }));
         }
-        self.distances.close();
+        self.settle();
         Ok(Scope { columns, scanned })
     }
 
@@ -360,7 +376,7 @@ impl Walk {
         }
         let var = self.distances.add(self.distances.is_certain(time.var));
         self.place(var, time, time, others);
-        self.distances.close();
+        self.settle();
         var
     }
 
@@ -420,7 +436,7 @@ impl Walk {
             Expr::Case(case) => {
                 let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref()).chain(case.else_expr.as_deref());
                 let results: Vec<Expr> = results.filter(|result| !is_null(result)).cloned().collect();
-                self.one_of("case", &results, names, scope)
+                self.one_of(Which::Any, &results, names, scope)
             }
             _ => None,
         }
@@ -438,35 +454,49 @@ impl Walk {
                 let size: i64 = size.clone().try_into().ok()?;
                 Some(shifted(self.time_of(&args[0], names, scope)?, 1 - size, 0))
             }
-            name @ ("greatest" | "least" | "coalesce") => self.one_of(name, args, names, scope),
+            "greatest" => self.one_of(Which::Greatest, args, names, scope),
+            "least" => self.one_of(Which::Least, args, names, scope),
+            "coalesce" => self.one_of(Which::Any, args, names, scope),
             _ => None,
         }
     }
 
-    /// One of several times; for `greatest` not before any, for `least` not after any.
-    fn one_of(&mut self, which: &str, args: &[Expr], names: &[&DFSchema], scope: &Scope) -> Option<Time> {
+    /// One of several times. The same choice is the same time wherever the optimiser has copied it to.
+    fn one_of(&mut self, which: Which, args: &[Expr], names: &[&DFSchema], scope: &Scope) -> Option<Time> {
         let times: Vec<Time> = args.iter().map(|arg| self.time_of(arg, names, scope)).collect::<Option<_>>()?;
         if let [only] = times[..] {
             return Some(only);
         }
+        let known = self.choices.iter().find(|known| known.which == which && known.times == times);
+        let var = known.map(|known| known.var).unwrap_or_else(|| {
+            let certain = times.iter().all(|time| self.distances.is_certain(time.var));
+            let var = self.distances.add(certain);
+            self.choices.push(Choice { which, times, var });
+            var
+        });
+        self.settle();
+        Some(Time { var, least: 0, most: 0 })
+    }
+
+    /// Joins all bounds, through choices too: what lies near each of several times lies near the one chosen.
+    fn settle(&mut self) {
         self.distances.close();
-        let others: Vec<Var> = times.iter().map(|time| time.var).chain(scope.scanned.iter().copied()).collect();
-        let var = self.distances.add(times.iter().all(|time| self.distances.is_certain(time.var)));
-        for other in others {
-            let after = times.iter().map(|time| self.after(*time, other)).max()?;
-            let before = times.iter().map(|time| self.before(*time, other)).max()?;
-            self.distances.bound(var, other, after);
-            self.distances.bound(other, var, before);
-        }
-        for time in &times {
-            match which {
-                "greatest" => self.distances.bound(time.var, var, -time.least),
-                "least" => self.distances.bound(var, time.var, time.most),
-                _ => {}
+        for Choice { which, times, var } in &self.choices {
+            for other in (0..self.distances.len()).filter(|other| other != var) {
+                let after = times.iter().map(|time| self.after(*time, other)).max();
+                let before = times.iter().map(|time| self.before(*time, other)).max();
+                self.distances.bound(*var, other, after.unwrap_or(FAR));
+                self.distances.bound(other, *var, before.unwrap_or(FAR));
+            }
+            for time in times {
+                match which {
+                    Which::Greatest => self.distances.bound(time.var, *var, -time.least),
+                    Which::Least => self.distances.bound(*var, time.var, time.most),
+                    Which::Any => {}
+                }
             }
         }
         self.distances.close();
-        Some(Time { var, least: 0, most: 0 })
     }
 }
 

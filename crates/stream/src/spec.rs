@@ -7,11 +7,12 @@ use arrow::datatypes::Schema;
 use datafusion::common::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use hexwatch_contract::time::millis_of;
+use hexwatch_sql::{Emit, QueryFile};
 
 use crate::error::Refusal;
 use crate::hit::{self, Rule};
-use crate::query::{Output, Told};
-use crate::query_file::QueryFile;
+use crate::query::Told;
 use crate::reach::Unbounded;
 
 /// A query file that runs live.
@@ -20,6 +21,7 @@ pub(crate) struct Spec {
     pub(crate) file: String,
     /// The whole file, header included: its lines are what refusals point at.
     pub(crate) text: String,
+    /// The same with the parameters filled in.
     pub(crate) sql: String,
     pub(crate) name: Arc<str>,
     pub(crate) told: Told,
@@ -33,40 +35,26 @@ pub(crate) struct Spec {
 
 impl Spec {
     /// What `file` asks for.
-    pub(crate) fn of(file: &QueryFile) -> Result<Self, Refusal> {
-        let get = |name: &str| file.header.get(name).cloned();
-        let stem = file.path.rsplit('/').next().unwrap_or_default().trim_end_matches(".sql").to_owned();
-        let told = match get("rule") {
-            Some(rule) => Told::Rule(Rule {
-                name: rule.into(),
-                version: get("version").and_then(|v| v.parse().ok()).unwrap_or(1),
-                class: serde_json::from_value(serde_json::Value::String(get("class").unwrap_or_default())).unwrap_or(hexwatch_contract::alarm::Class::System),
-            }),
-            None => Told::View(match get("output").as_deref() { Some("topic") => Output::Topic, Some("none") => Output::None, _ => Output::Table }),
+    pub(crate) fn of(file: &QueryFile) -> Self {
+        let told = match &file.rule {
+            Some(rule) => Told::Rule(Rule { name: rule.rule.as_str().into(), version: rule.version, class: rule.class }),
+            None => Told::View(file.output),
         };
-        let mut sql = file.text.clone();
-        for (name, value) in &file.params {
-            sql = sql.replace(&format!("${name}"), value);
-        }
-        let seconds = |text: String| -> Option<u64> {
-            let (n, unit) = text.split_at(text.len() - 1);
-            Some(n.parse::<u64>().ok()? * if unit == "m" { 60 } else { 1 })
-        };
-        Ok(Self {
+        Self {
             file: file.path.clone(),
             text: file.text.clone(),
-            sql,
-            name: get("name").unwrap_or(stem).into(),
+            sql: file.sql(),
+            name: file.name.as_str().into(),
             told,
-            key: get("key").map(|k| k.split(',').map(|k| k.trim().to_owned()).collect()).unwrap_or_default(),
-            time: get("time"),
-            immediate: get("emit").as_deref() == Some("immediate"),
-            lateness: get("lateness").and_then(seconds).map(Duration::from_secs),
-            lookback: get("lookback").and_then(seconds).map(|s| s as i64 * 1_000_000),
-        })
+            key: file.key.clone(),
+            time: file.time.clone(),
+            immediate: file.emit == Emit::Immediate,
+            lateness: file.lateness,
+            lookback: file.lookback.map(|lookback| millis_of(lookback).saturating_mul(1000)),
+        }
     }
 
-    /// The plan as written, with the parameters filled in.
+    /// The plan as written.
     pub(crate) async fn logical_plan(&self, state: &SessionState) -> Result<LogicalPlan> {
         state.create_logical_plan(&self.sql).await
     }

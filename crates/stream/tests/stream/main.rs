@@ -2,6 +2,7 @@
 //! and the restarts.
 
 mod equality;
+mod files;
 mod refusals;
 mod restart;
 mod time;
