@@ -13,8 +13,9 @@ setWorkerUrl(workerUrl)
 /** Room left around the site, as a share of the map's smaller side; below, the legend needs more. */
 const MARGIN = 0.045
 const LEGEND = 0.09
-/** The map's height for which the style's letters are made; on a larger wall they are larger. */
-const DESIGNED_FOR_PX = 560
+/** The map's size for which the style's letters are made; on a larger wall they are larger. */
+const DESIGNED_FOR_PX = { width: 960, height: 560 } as const
+const SMALLEST_SCALE = 0.75
 
 /** The site's map with its cells, kept up to date from the cache and painted again after a lost graphics context. */
 export class SiteMap {
@@ -44,7 +45,7 @@ export class SiteMap {
     }
     this.#map = new GlMap({
       container,
-      style: styleOf(site, Math.max(1, container.clientHeight / DESIGNED_FOR_PX)),
+      style: styleOf(site, scaleOf(container)),
       bounds: this.#bounds,
       fitBoundsOptions: fit(),
       interactive,
@@ -125,4 +126,9 @@ export class SiteMap {
   close(): void {
     this.#map.remove()
   }
+}
+
+function scaleOf({ clientWidth, clientHeight }: HTMLElement): number {
+  const { width, height } = DESIGNED_FOR_PX
+  return Math.max(SMALLEST_SCALE, Math.min(clientWidth / width, clientHeight / height))
 }

@@ -30,3 +30,9 @@ export function topicName(topic: string): string {
   const key = `topic.${topic.split('.').at(-1)}`
   return isMessageKey(key) ? t(key as MessageKey) : topic
 }
+
+/** A role's name in the present language; a site may have roles of its own. */
+export function roleName(role: string): string {
+  const key = `role.${role}`
+  return isMessageKey(key) ? t(key) : role
+}
