@@ -1,5 +1,5 @@
-//! Every door of the server, each with the permission it asks for: one table that makes the router, and that the
-//! OpenAPI file is tested against.
+//! Every door of the server, each with the permission it asks for: one table that makes the router, and that
+//! `openapi.json` is tested against.
 
 use std::sync::Arc;
 
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(listed, described);
     }
 
-    /// The members of a schema of the OpenAPI file.
+    /// The members of a schema of `openapi.json`.
     fn members(schema: &str) -> BTreeSet<String> {
         let file: Value = serde_json::from_str(OPENAPI).unwrap();
         file["components"]["schemas"][schema]["properties"].as_object().unwrap().keys().cloned().collect()

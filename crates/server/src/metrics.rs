@@ -210,7 +210,7 @@ impl Metrics {
         self.series().audits.inc();
     }
 
-    /// All metrics in the OpenMetrics text format, which Prometheus reads.
+    /// All metrics in the `OpenMetrics` text format, which Prometheus reads.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();

@@ -1,5 +1,7 @@
 //! The HTTP doors, over real connections.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic here is the failure")]
+
 mod running;
 
 use std::sync::PoisonError;

@@ -124,7 +124,7 @@ impl Live {
 
     /// Records were read just now.
     pub fn data_read(&self) {
-        self.feed(|feed, now| feed.data_read(now));
+        self.feed(Freshness::data_read);
     }
 
     /// The broker does not answer.

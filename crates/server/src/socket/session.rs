@@ -7,7 +7,7 @@ use bytes::Bytes;
 use futures::StreamExt;
 use hexwatch_contract::live::{Hello, Message};
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -107,7 +107,7 @@ impl Session {
 
     async fn speak(&mut self) -> End {
         let every = self.serving.app.limits.ping_every;
-        let mut pings = interval(every);
+        let mut pings = interval_at(Instant::now() + every, every);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let shutdown = self.serving.shutdown.clone();
         loop {

@@ -14,9 +14,9 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 /// Allocated for every client, eagerly; what clients say is short.
 const READ_BUFFER: usize = 4 * 1024;
 /// The largest fragment: what a client's write buffer grows to.
-const FRAGMENT: usize = 16 * 1024;
+const FRAGMENT: usize = 8 * 1024;
 /// A fragment, and room for the control frames between.
-const MAX_WRITE_BUFFER: usize = 64 * 1024;
+const MAX_WRITE_BUFFER: usize = 32 * 1024;
 
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 

@@ -1,6 +1,7 @@
 //! A real server on a loopback port over a small pipeline, a plain HTTP client, and a WebSocket client.
 
 #![allow(dead_code, unreachable_pub, reason = "each test file takes what it needs")]
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, reason = "a panic here is the failure")]
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -255,14 +256,11 @@ pub async fn ask(
     headers: &[(&str, &str)],
     body: &str,
 ) -> Response {
-    let mut request = format!("{method} {path} HTTP/1.0\r\n");
     let host = running.address.to_string();
     let length = body.len().to_string();
     let own = [("host", host.as_str()), ("content-length", length.as_str())];
-    for (name, value) in own.iter().chain(headers) {
-        request.push_str(&format!("{name}: {value}\r\n"));
-    }
-    request.push_str(&format!("\r\n{body}"));
+    let lines = own.iter().chain(headers).map(|(name, value)| format!("{name}: {value}\r\n"));
+    let request = format!("{method} {path} HTTP/1.0\r\n{}\r\n{body}", lines.collect::<String>());
     let mut stream = TcpStream::connect(running.address).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = Vec::new();
