@@ -130,7 +130,11 @@ impl ObjectStore for DurableStore {
 
     async fn rename_opts(&self, from: &Path, to: &Path, options: RenameOptions) -> Result<()> {
         self.files.rename_opts(from, to, options).await?;
-        self.sync_written(to).await
+        self.sync_written(to).await?;
+        // Or the old name could come back beside the new one.
+        let from = self.files.path_to_filesystem(from)?;
+        let durability = self.durability.clone();
+        blocking(move || durability.sync_folder(folder_of(&from))).await
     }
 }
 

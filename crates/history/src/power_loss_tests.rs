@@ -9,10 +9,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use hexwatch_contract::Topic;
+use object_store::{ObjectStore as _, ObjectStoreExt as _, PutMode, PutOptions, PutPayload};
 use tempfile::TempDir;
 
 use crate::commit::Commit;
 use crate::durability::Durability;
+use crate::durable_store::DurableStore;
+use crate::error::HistoryError;
 use crate::failpoints::{Failpoints, NoFailpoints, Point};
 use crate::fixtures::{Unsynced, access, alarm, clock, commit, count, view, view_rows};
 use crate::history::History;
@@ -161,4 +164,61 @@ async fn the_forgetful_disk_does_forget_what_nobody_synced() {
     let left = disk.power_loss(folder.path());
     assert_eq!(counts(folder.path()).await, [20, 2, 0]);
     assert_eq!(counts(left.path()).await, [10, 1, 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_way_a_file_comes_by_its_name_it_is_kept() {
+    let folder = TempDir::new().unwrap();
+    let disk = Arc::new(ForgetfulDisk::default());
+    disk.sync_folder(folder.path()).unwrap();
+    let store = DurableStore::new(disk.clone());
+    let at = |name: &str| object_store::path::Path::from_absolute_path(folder.path().join(name)).unwrap();
+    let bytes = |text: &'static str| PutPayload::from_static(text.as_bytes());
+
+    store.put(&at("new/put"), bytes("put")).await.unwrap();
+    store.put(&at("new/put"), bytes("put again")).await.unwrap();
+    let create = PutOptions::from(PutMode::Create);
+    store.put_opts(&at("created"), bytes("created"), create.clone()).await.unwrap();
+    let error = store.put_opts(&at("created"), bytes("other"), create).await.unwrap_err();
+    assert!(matches!(error, object_store::Error::AlreadyExists { .. }), "{error}");
+    store.copy(&at("created"), &at("copied")).await.unwrap();
+    store.put(&at("old"), bytes("renamed")).await.unwrap();
+    store.rename(&at("old"), &at("renamed")).await.unwrap();
+    let mut upload = store.put_multipart(&at("parts/whole")).await.unwrap();
+    upload.put_part(bytes("two ")).await.unwrap();
+    upload.put_part(bytes("parts")).await.unwrap();
+    upload.complete().await.unwrap();
+
+    let left = disk.power_loss(folder.path());
+    let read = |name: &str| fs::read_to_string(left.path().join(name)).unwrap();
+    assert_eq!(read("new/put"), "put again");
+    assert_eq!(read("created"), "created");
+    assert_eq!(read("copied"), "created");
+    assert_eq!(read("renamed"), "renamed");
+    assert_eq!(read("parts/whole"), "two parts");
+    assert!(!fs::exists(left.path().join("old")).unwrap());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torn_log_entry_is_refused_where_the_checkpoint_counts_on_it_and_else_set_aside() {
+    let folder = TempDir::new().unwrap();
+    let disk = Arc::new(ForgetfulDisk::default());
+    open(folder.path(), &disk, Arc::new(NoFailpoints)).await.writer.commit(&records(0, 20)).await.unwrap();
+    let log = folder.path().join("tables/access/_delta_log");
+    let entry = |version: u64| log.join(format!("{version:020}.json"));
+
+    fs::write(entry(2), "{\"add\":").unwrap();
+    let mut history = open(folder.path(), &disk, Arc::new(NoFailpoints)).await;
+    let set_aside = history.writer.resume().report.set_aside;
+    assert_eq!(
+        set_aside.iter().map(|aside| (aside.table.as_str(), aside.version)).collect::<Vec<_>>(),
+        [("access", 2)]
+    );
+    history.writer.commit(&records(20, 30)).await.unwrap();
+    assert_eq!(counts(folder.path()).await, [30, 3, 0]);
+    drop(history);
+
+    fs::write(entry(2), "").unwrap();
+    let error = History::open(folder.path(), clock()).await.unwrap_err();
+    assert!(matches!(&error, HistoryError::Torn { table, version: 2, .. } if table == "access"), "{error}");
 }
