@@ -74,17 +74,12 @@ pub enum AlarmLogError {
     /// A change that cannot be written as JSON.
     #[error("encoding an alarm for the alarm log: {0}")]
     Encode(#[source] serde_json::Error),
-    /// An earlier append failed at a point after which nobody knows what is on the disk.
-    #[error(
-        "the alarm log failed to sync earlier and takes no more changes; restart to read back what it holds"
-    )]
-    Failed,
 }
 
 impl Classified for AlarmLogError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Io { .. } | Self::Damaged { .. } | Self::Failed => Fault::External,
+            Self::Io { .. } | Self::Damaged { .. } => Fault::External,
             Self::Gap { .. } | Self::TooLarge { .. } | Self::Encode(_) => Fault::Bug,
         }
     }
@@ -119,7 +114,8 @@ struct Tail {
     segment: u64,
     length: u64,
     file: Option<File>,
-    failed: bool,
+    /// Whether an append failed, so that what is behind `length` counts for nothing.
+    torn: bool,
 }
 
 impl AlarmLog {
@@ -147,20 +143,18 @@ impl AlarmLog {
     /// site's next number.
     ///
     /// # Errors
-    /// [`AlarmLogError::Gap`] writes nothing. After [`AlarmLogError::Failed`] the log must be opened anew.
+    /// [`AlarmLogError::Gap`] writes nothing. After [`AlarmLogError::Io`] the same append may be tried again:
+    /// what a failed one has left is cut off first.
     pub fn append(&self, alarms: &[Alarm]) -> Result<()> {
         if alarms.is_empty() {
             return Ok(());
         }
         let mut tail = self.lock();
-        if tail.failed {
-            return Err(AlarmLogError::Failed);
-        }
         let last_seqs = tail.index.check(alarms)?;
         let bytes = record::encode(alarms)
             .map_err(AlarmLogError::Encode)?
             .ok_or(AlarmLogError::TooLarge { changes: alarms.len() })?;
-        let place = self.write(&mut tail, &bytes).inspect_err(|_| tail.failed = true)?;
+        let place = self.write(&mut tail, &bytes).inspect_err(|_| tail.torn = true)?;
         tail.index.insert(last_seqs, place);
         Ok(())
     }
@@ -263,36 +257,40 @@ impl AlarmLog {
         self.durability.sync_file(path, &file).map_err(io_error("cutting", path))
     }
 
-    /// Writes one record behind the tail and syncs it.
+    /// Writes one record behind the tail and syncs it. The tail moves only after that.
     fn write(&self, tail: &mut Tail, bytes: &[u8]) -> Result<Place> {
-        if tail.segment == 0 || tail.length >= self.segment_bytes {
-            tail.segment += 1;
-            tail.length = 0;
-            tail.file = None;
-        }
-        let path = self.path(tail.segment);
-        let begins = tail.length == 0;
+        let (segment, offset) = if tail.segment == 0 || tail.length >= self.segment_bytes {
+            (tail.segment + 1, 0)
+        } else {
+            (tail.segment, tail.length)
+        };
+        let path = self.path(segment);
         let mut file = match tail.file.take() {
-            Some(file) => file,
-            None => OpenOptions::new()
+            Some(file) if segment == tail.segment => file,
+            _ => OpenOptions::new()
                 .create(true)
                 .append(true)
                 .open(&path)
                 .map_err(io_error("opening", &path))?,
         };
-        if begins {
-            file.write_all(MAGIC).map_err(io_error("writing to", &path))?;
-            tail.length = MAGIC.len() as u64;
+        if tail.torn {
+            file.set_len(offset).map_err(io_error("cutting", &path))?;
         }
-        file.write_all(bytes).map_err(io_error("writing to", &path))?;
+        let magic = if offset == 0 { &MAGIC[..] } else { &[] };
+        file.write_all(&[magic, bytes].concat()).map_err(io_error("writing to", &path))?;
         self.durability.sync_file(&path, &file).map_err(io_error("syncing", &path))?;
-        if begins {
+        if offset == 0 {
             self.durability.sync_folder(&self.folder).map_err(io_error("syncing", &self.folder))?;
         }
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-        let place = Place { segment: tail.segment, offset: tail.length, length };
-        tail.length += u64::from(length);
-        tail.file = Some(file);
+        let place = Place { segment, offset: offset + magic.len() as u64, length };
+        *tail = Tail {
+            index: std::mem::take(&mut tail.index),
+            segment,
+            length: place.offset + u64::from(length),
+            file: Some(file),
+            torn: false,
+        };
         Ok(place)
     }
 

@@ -144,16 +144,27 @@ impl Durability for Failing {
 }
 
 #[test]
-fn after_a_failed_sync_the_log_takes_nothing_until_it_is_reopened() {
-    let folder = TempDir::new().unwrap();
-    let disk = Arc::new(Failing::default());
-    let (log, _) = AlarmLog::open(folder.path(), disk.clone()).unwrap();
-    log.append(&[alarm("a", 1)]).unwrap();
-    disk.0.store(true, std::sync::atomic::Ordering::SeqCst);
-    assert!(matches!(log.append(&[alarm("a", 2)]).unwrap_err(), AlarmLogError::Io { .. }));
-    disk.0.store(false, std::sync::atomic::Ordering::SeqCst);
-    assert!(matches!(log.append(&[alarm("a", 2)]).unwrap_err(), AlarmLogError::Failed));
-    assert_eq!(log.last_seq("a"), 1, "what was not acknowledged is not shown");
-    drop(log);
-    assert_eq!(open(folder.path()).1.changes, 2, "it may be there all the same: then it counts as appended");
+fn an_append_that_failed_is_tried_again_and_written_once() {
+    for acknowledged in [0, 1] {
+        let folder = TempDir::new().unwrap();
+        let disk = Arc::new(Failing::default());
+        let (log, _) = AlarmLog::open(folder.path(), disk.clone()).unwrap();
+        let changes: Vec<Alarm> = (1..=3).map(|seq| alarm("a", seq)).collect();
+        log.append(&changes[..acknowledged]).unwrap();
+
+        disk.0.store(true, std::sync::atomic::Ordering::SeqCst);
+        for _ in 0..2 {
+            let error = log.append(&changes[acknowledged..2]).unwrap_err();
+            assert!(matches!(error, AlarmLogError::Io { .. }) && error.retry(), "{error}");
+            assert_eq!(log.last_seq("a"), acknowledged as u64, "what was not acknowledged is not shown");
+        }
+        disk.0.store(false, std::sync::atomic::Ordering::SeqCst);
+        log.append(&changes[acknowledged..2]).unwrap();
+        log.append(&changes[2..]).unwrap();
+        assert_eq!(log.read_after("a", 0, 100).unwrap(), changes);
+        drop(log);
+        let (log, recovery) = open(folder.path());
+        assert_eq!(recovery, AlarmLogRecovery { changes: 3, torn_bytes: 0 });
+        assert_eq!(log.read_after("a", 0, 100).unwrap(), changes);
+    }
 }
