@@ -40,7 +40,7 @@ pub fn count(brokers: &Brokers, topics: &[&str], patience: Duration) -> Result<C
     }
     consumer.assign(&list)?;
     let mut counted = Counted::default();
-    let mut last = Instant::now();
+    let mut heard = Instant::now();
     while left > 0 {
         match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
@@ -49,12 +49,12 @@ pub fn count(brokers: &Brokers, topics: &[&str], patience: Duration) -> Result<C
                 counted.offsets = counted.offsets.wrapping_add(message.offset());
                 left -= 1;
                 if counted.records.is_multiple_of(4096) {
-                    last = Instant::now();
+                    heard = Instant::now();
                 }
             }
             Some(Err(KafkaError::PartitionEOF(_))) => {}
             Some(Err(error)) => return Err(error),
-            None if last.elapsed() > patience => return Err(KafkaError::NoMessageReceived),
+            None if heard.elapsed() > patience => return Err(KafkaError::NoMessageReceived),
             None => {}
         }
     }

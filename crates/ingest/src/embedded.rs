@@ -59,10 +59,10 @@ impl EmbeddedBroker {
     pub fn start() -> Result<Self, EmbeddedError> {
         let (started, start) = sync_channel(1);
         // One wish at a time: whoever asks waits for the answer.
-        let (wishes, wished) = sync_channel(1);
+        let (wishes, inbox) = sync_channel(1);
         std::thread::Builder::new()
             .name("embedded-broker".to_owned())
-            .spawn(move || serve(&started, &wished))
+            .spawn(move || serve(&started, &inbox))
             .map_err(|_| EmbeddedError::Ended)?;
         let bootstrap = start.recv().map_err(|_| EmbeddedError::Ended)??;
         Ok(Self { brokers: Brokers::at(bootstrap), wishes })
@@ -106,7 +106,7 @@ impl EmbeddedBroker {
 }
 
 /// Holds the cluster until the handle is gone.
-fn serve(started: &SyncSender<Result<String, EmbeddedError>>, wished: &Receiver<Asked>) {
+fn serve(started: &SyncSender<Result<String, EmbeddedError>>, inbox: &Receiver<Asked>) {
     let cluster = match MockCluster::new(1) {
         Ok(cluster) => cluster,
         Err(source) => {
@@ -116,7 +116,7 @@ fn serve(started: &SyncSender<Result<String, EmbeddedError>>, wished: &Receiver<
         }
     };
     let _ = started.send(Ok(cluster.bootstrap_servers()));
-    while let Ok((wish, answer)) = wished.recv() {
+    while let Ok((wish, answer)) = inbox.recv() {
         let (doing, result) = match wish {
             Wish::Topic { name, partitions } => {
                 ("creating a topic on", cluster.create_topic(&name, partitions, 1))

@@ -194,7 +194,7 @@ impl Reader {
         let run = Run::new(settings, consumer.clone(), stop.clone(), events, places, clock);
         let thread = std::thread::Builder::new()
             .name("kafka-reader".to_owned())
-            .spawn(move || run.to_the_end())
+            .spawn(move || run.read_to_the_end())
             .map_err(|source| ReadError::Thread { kind: source.kind() })?;
         Ok((Self { consumer, stop, thread: Some(thread) }, receiver))
     }

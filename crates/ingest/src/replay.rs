@@ -42,7 +42,7 @@ pub enum ReplayError {
         /// The line that was to be written, from 1; for what is still on its way, the last.
         line: u64,
         /// What the publisher said.
-        source: PublishError,
+        source: Box<PublishError>,
     },
     /// The broker gave records up.
     #[error("replaying {}: {failed} records could not be written; see the log", path.display())]
@@ -105,8 +105,8 @@ struct Line<'a> {
     timestamp: i64,
     #[serde(borrow, default, deserialize_with = "present")]
     value: Option<&'a RawValue>,
-    #[serde(default, deserialize_with = "nullable")]
-    raw: Option<Option<String>>,
+    #[serde(borrow, default, deserialize_with = "present")]
+    raw: Option<&'a RawValue>,
     #[serde(default)]
     headers: Option<serde_json::Map<String, serde_json::Value>>,
 }
@@ -116,10 +116,6 @@ fn present<'de: 'a, 'a, D: serde::Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<&'a RawValue>, D::Error> {
     <&'a RawValue>::deserialize(deserializer).map(Some)
-}
-
-fn nullable<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::<String>::deserialize(deserializer).map(Some)
 }
 
 impl Recorded {
@@ -133,10 +129,7 @@ impl Recorded {
         })?;
         let value = match (line.value, line.raw) {
             (Some(value), None) => Some(value.get().as_bytes().to_vec()),
-            (None, Some(None)) => None,
-            (None, Some(Some(raw))) => {
-                Some(STANDARD.decode(raw).map_err(|error| format!("`raw` is not base64: {error}"))?)
-            }
+            (None, Some(raw)) => bytes_of(raw)?,
             _ => return Err("exactly one of `value` and `raw` is needed".to_owned()),
         };
         let headers = line.headers.unwrap_or_default().into_iter().map(|(name, value)| {
@@ -151,6 +144,14 @@ impl Recorded {
             headers: headers.collect(),
         })
     }
+}
+
+/// The bytes behind `raw`: base64, or null for a tombstone.
+fn bytes_of(raw: &RawValue) -> Result<Option<Vec<u8>>, String> {
+    let text: Option<String> = serde_json::from_str(raw.get())
+        .map_err(|error| format!("`raw` is neither text nor null: {error}"))?;
+    text.map(|text| STANDARD.decode(text).map_err(|error| format!("`raw` is not base64: {error}")))
+        .transpose()
 }
 
 /// Opens a recording, packed by zstd where its name ends in `.zst`.
@@ -169,7 +170,7 @@ pub fn open(path: &Path) -> Result<Box<dyn BufRead>, ReplayError> {
 }
 
 /// How long the broker may be away before a replay gives up.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Replays `path` into the topics it names, under `prefix`. `progress` is called after every thousandth
 /// record and after the last; it returns whether to go on.
@@ -203,7 +204,7 @@ pub fn replay(
         send(publisher, prefix, &recorded).map_err(|source| ReplayError::Publish {
             path: path.to_owned(),
             line: number,
-            source,
+            source: Box::new(source),
         })?;
         done = Replayed { records: done.records + 1, time: recorded.timestamp };
         if done.records.is_multiple_of(1000) && !progress(done) {
@@ -213,7 +214,7 @@ pub fn replay(
     publisher.flush(PATIENCE).map_err(|source| ReplayError::Publish {
         path: path.to_owned(),
         line: number,
-        source,
+        source: Box::new(source),
     })?;
     progress(done);
     match publisher.counts().failed - failed_before {

@@ -45,7 +45,7 @@ pub(super) enum Shape {
 }
 
 impl<'a> Body<'a> {
-    const fn new() -> Self {
+    pub(super) const fn new() -> Self {
         Self { slots: [Slot::Absent; WIDTH], given: 0, shape: Shape::NotAnObject }
     }
 
@@ -122,15 +122,14 @@ impl Parser {
         &mut self,
         layout: &Layout,
         text: &'a str,
-    ) -> Result<Body<'a>, serde_json::Error> {
+        body: &mut Body<'a>,
+    ) -> Result<(), serde_json::Error> {
         self.unescaped.clear();
         self.keys.clear();
         self.found = Found::default();
-        let mut body = Body::new();
         let mut json = serde_json::Deserializer::from_str(text);
-        json.deserialize_any(Root { parser: self, layout, body: &mut body })?;
-        json.end()?;
-        Ok(body)
+        json.deserialize_any(Root { parser: self, layout, body })?;
+        json.end()
     }
 
     /// The text of a slot; `None` where it holds none.
@@ -238,6 +237,8 @@ impl<'a> Visitor<'a> for Root<'_, '_, '_, 'a> {
         let Self { parser, layout, body } = self;
         body.shape = Shape::Empty;
         let mut place = 0;
+        // A key given twice, once as null, is given twice.
+        let mut seen = 0;
         while let Some(name) = map.next_key_seed(RootKey { parser: &mut *parser, layout, place })? {
             body.shape = Shape::Object;
             place += 1;
@@ -245,11 +246,12 @@ impl<'a> Visitor<'a> for Root<'_, '_, '_, 'a> {
                 Name::Field(number) => {
                     let number = number as usize;
                     let slot = map.next_value_seed(Value { parser: &mut *parser })?;
-                    if body.given & bit(number) != 0 {
+                    if seen & bit(number) != 0 {
                         parser.found.duplicate.get_or_insert_with(|| layout.name(number).to_owned());
-                    } else {
+                    } else if slot != Slot::Absent {
                         body.set(number, slot);
                     }
+                    seen |= bit(number);
                 }
                 Name::Forbidden(what) => {
                     parser.found.forbidden.get_or_insert(what);
@@ -264,12 +266,6 @@ impl<'a> Visitor<'a> for Root<'_, '_, '_, 'a> {
                     map.next_value_seed(Other { parser: &mut *parser })?;
                 }
                 Name::Other => map.next_value_seed(Other { parser: &mut *parser })?,
-            }
-        }
-        // Until here a null stood as given, so that a key given twice, once as null, is still given twice.
-        for (number, slot) in body.slots.iter().enumerate() {
-            if *slot == Slot::Absent {
-                body.given &= !bit(number);
             }
         }
         Ok(())

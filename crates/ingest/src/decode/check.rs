@@ -20,7 +20,7 @@ pub(super) fn is_date(millis: i64) -> bool {
 
 /// The value as its column holds it: a time becomes whole milliseconds, every number of a float column a
 /// float. An integer beyond its type is refused at `schema`, a measure beyond its range at `semantic`.
-pub(super) fn value<'a>(column: &Column, slot: Slot<'a>, parser: &Parser) -> Result<Slot<'a>, Box<Refusal>> {
+pub(super) fn value<'a>(column: &Column, slot: Slot<'a>, parser: &Parser) -> Result<Slot<'a>, Refusal> {
     match column.kind {
         Kind::Text => match slot {
             Slot::Text(_) | Slot::Unescaped(..) => Ok(slot),
@@ -63,7 +63,7 @@ fn member<'a>(
     members: &'static [&'static str],
     slot: Slot<'a>,
     parser: &Parser,
-) -> Result<Slot<'a>, Box<Refusal>> {
+) -> Result<Slot<'a>, Refusal> {
     let Some(text) = parser.text(slot) else { return Err(refusal::wrong_type(name, "text")) };
     if members.contains(&text) {
         return Ok(slot);
@@ -74,7 +74,7 @@ fn member<'a>(
     Err(Refusal::of_field(Stage::Schema, "unknown_member", name, message))
 }
 
-fn float(name: &'static str, slot: Slot<'_>) -> Result<f64, Box<Refusal>> {
+fn float(name: &'static str, slot: Slot<'_>) -> Result<f64, Refusal> {
     match slot {
         Slot::Number(number) => Ok(number),
         Slot::Whole(number) => Ok(number as f64),
@@ -83,7 +83,7 @@ fn float(name: &'static str, slot: Slot<'_>) -> Result<f64, Box<Refusal>> {
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the number is whole and exact, as tested before")]
-fn whole(name: &'static str, slot: Slot<'_>) -> Result<i64, Box<Refusal>> {
+fn whole(name: &'static str, slot: Slot<'_>) -> Result<i64, Refusal> {
     match slot {
         Slot::Whole(number) => Ok(number),
         Slot::Number(number) if number.fract() == 0.0 && number.abs() < EXACT => Ok(number as i64),
@@ -95,7 +95,7 @@ fn whole(name: &'static str, slot: Slot<'_>) -> Result<i64, Box<Refusal>> {
     clippy::cast_possible_truncation,
     reason = "a cast saturates, and a part of a millisecond is cut off"
 )]
-fn time(column: &Column, slot: Slot<'_>, parser: &Parser) -> Result<i64, Box<Refusal>> {
+fn time(column: &Column, slot: Slot<'_>, parser: &Parser) -> Result<i64, Refusal> {
     let millis = match slot {
         Slot::Whole(millis) => millis,
         Slot::Number(millis) => millis as i64,

@@ -56,7 +56,7 @@ impl<'a> Attributes<'a> {
     }
 
     /// Refuses headers that are not those of CloudEvents 1.0.
-    pub(super) fn check(&self) -> Result<(), Box<Refusal>> {
+    pub(super) fn check(&self) -> Result<(), Refusal> {
         match self.flaw {
             None => Ok(()),
             Some(field) => {
@@ -95,7 +95,7 @@ struct Written<'a> {
 
 impl<'a> Envelope<'a> {
     /// Opens `text`, which has been read as JSON before.
-    pub(super) fn open(text: &'a str) -> Result<Self, Box<Refusal>> {
+    pub(super) fn open(text: &'a str) -> Result<Self, Refusal> {
         let written: Written<'a> = serde_json::from_str(text)
             .map_err(|error| flawed("data", &format!("an attribute is of the wrong type: {error}")))?;
         if written.specversion.as_deref() != Some("1.0") {
@@ -126,7 +126,7 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn flawed(field: &'static str, what: &str) -> Box<Refusal> {
+fn flawed(field: &'static str, what: &str) -> Refusal {
     let message = format!("the CloudEvents envelope cannot be opened: {what}");
     Refusal::of_field(Stage::Schema, "not_cloudevents_1_0", field, message)
 }

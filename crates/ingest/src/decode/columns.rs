@@ -31,13 +31,27 @@ impl Builder {
         }
     }
 
-    fn catch_up(&mut self, rows: usize) {
+    fn len(&self) -> usize {
         match self {
-            Self::Text(builder) => builder.append_nulls(rows - builder.len()),
-            Self::Float(builder) => builder.append_nulls(rows - builder.len()),
-            Self::Whole(builder) => builder.append_nulls(rows - builder.len()),
-            Self::Bool(builder) => builder.append_nulls(rows - builder.len()),
-            Self::Time(builder) => builder.append_nulls(rows - builder.len()),
+            Self::Text(builder) => builder.len(),
+            Self::Float(builder) => builder.len(),
+            Self::Whole(builder) => builder.len(),
+            Self::Bool(builder) => builder.len(),
+            Self::Time(builder) => builder.len(),
+        }
+    }
+
+    fn catch_up(&mut self, rows: usize) {
+        let nulls = rows - self.len();
+        if nulls == 0 {
+            return;
+        }
+        match self {
+            Self::Text(builder) => builder.append_nulls(nulls),
+            Self::Float(builder) => builder.append_nulls(nulls),
+            Self::Whole(builder) => builder.append_nulls(nulls),
+            Self::Bool(builder) => builder.append_nulls(nulls),
+            Self::Time(builder) => builder.append_nulls(nulls),
         }
     }
 

@@ -1,7 +1,7 @@
 //! What is known of a topic's fields before its first record comes.
 
 use hexwatch_contract::Topic;
-use hexwatch_contract::event::{COMMON, Column, columns, entity};
+use hexwatch_contract::event::{COMMON, Column, Kind, columns, entity};
 
 /// More than any topic has fields, so that one record's fields fit an array.
 pub(super) const WIDTH: usize = 24;
@@ -39,7 +39,9 @@ pub(super) struct Layout {
     pub(super) any_of: Fields,
     /// The patrol's `offline`.
     pub(super) offline: Option<usize>,
-    /// Text whose content is looked at for what must not be stored.
+    /// Free text, which may hold what must not be stored.
+    pub(super) free_text: Fields,
+    /// Free text that must not hold a person's number either.
     pub(super) personal: Fields,
 }
 
@@ -51,6 +53,7 @@ impl Layout {
             |names: &[&str]| names.iter().filter_map(|name| number(name)).fold(0, |set, n| set | bit(n));
         let required =
             columns.iter().enumerate().filter(|(_, column)| column.required).map(|(n, _)| n).collect();
+        let texts = (0..columns.len()).filter(|number| columns[*number].kind == Kind::Text);
         let says: &[&str] = if topic == Topic::Iot { &["property", "state", "heartbeat"] } else { &[] };
         Self {
             topic,
@@ -58,6 +61,7 @@ impl Layout {
             required,
             any_of: set(says),
             offline: number("offline"),
+            free_text: texts.fold(0, |set, number| set | bit(number)),
             personal: set(&["native_code", "credential_ref", "caller_ref", "unit_ref", "officer_ref"]),
             columns,
         }

@@ -18,6 +18,7 @@ pub(super) fn write(
     refused_at: EventTime,
     refusal: Refusal,
 ) -> DeadLetter {
+    let verdict = refusal.into_verdict();
     let value = record.value.unwrap_or_default();
     let mut payload_sha256 = String::with_capacity(64);
     for byte in Sha256::digest(value) {
@@ -30,13 +31,13 @@ pub(super) fn write(
         kafka_time: record.timestamp.unwrap_or(refused_at),
         refused_at,
         key: record.key.and_then(|key| std::str::from_utf8(key).ok()).map(str::to_owned),
-        id: refusal.id,
-        stage: refusal.stage,
-        error_code: refusal.code,
-        field: refusal.field.map(std::borrow::Cow::into_owned),
-        message: refusal.message,
+        id: verdict.id,
+        stage: verdict.stage,
+        error_code: verdict.code,
+        field: verdict.field.map(std::borrow::Cow::into_owned),
+        message: verdict.message,
         payload_sha256,
-        payload: kept_payload(refusal.stage, record),
+        payload: kept_payload(verdict.stage, record),
     }
 }
 

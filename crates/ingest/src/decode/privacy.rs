@@ -239,11 +239,23 @@ pub(super) fn is_image_address_with_token(text: &str) -> bool {
     if text.starts_with("data:image") {
         return true;
     }
-    let Some((_, rest)) = text.split_once("://") else { return false };
+    let Some(rest) = after_scheme(text) else { return false };
     let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
     let host = place.split('/').next().unwrap_or("");
     let carries_login = host.split_once('@').is_some_and(|(login, _)| login.contains(':'));
     carries_login || query.split(['&', '#', ';']).any(is_token)
+}
+
+/// What follows `://`, found by way of the rare colon.
+fn after_scheme(text: &str) -> Option<&str> {
+    let mut rest = text;
+    while let Some((_, after)) = rest.split_once(':') {
+        if let Some(place) = after.strip_prefix("//") {
+            return Some(place);
+        }
+        rest = after;
+    }
+    None
 }
 
 fn is_token(parameter: &str) -> bool {

@@ -4,9 +4,13 @@ use std::borrow::Cow;
 
 use hexwatch_contract::Stage;
 
-/// The verdict on a record that is refused. Boxed where it travels: refusals are rare, rows are not.
+/// The verdict on a record that is refused. One word wide: refusals are rare, and rows travel the same way.
 #[derive(Clone, PartialEq, Debug)]
-pub(super) struct Refusal {
+pub(super) struct Refusal(Box<Verdict>);
+
+/// What is said of a refused record.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Verdict {
     pub(super) stage: Stage,
     pub(super) code: &'static str,
     pub(super) field: Option<Cow<'static, str>>,
@@ -16,8 +20,8 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(stage: Stage, code: &'static str, message: impl Into<String>) -> Box<Self> {
-        Box::new(Self { stage, code, field: None, message: message.into(), id: None })
+    pub(super) fn new(stage: Stage, code: &'static str, message: impl Into<String>) -> Self {
+        Self(Box::new(Verdict { stage, code, field: None, message: message.into(), id: None }))
     }
 
     pub(super) fn of_field(
@@ -25,51 +29,70 @@ impl Refusal {
         code: &'static str,
         field: impl Into<Cow<'static, str>>,
         message: impl Into<String>,
-    ) -> Box<Self> {
-        Box::new(Self { stage, code, field: Some(field.into()), message: message.into(), id: None })
+    ) -> Self {
+        let mut refusal = Self::new(stage, code, message);
+        refusal.0.field = Some(field.into());
+        refusal
+    }
+
+    pub(super) fn with_id(mut self, id: Option<&str>) -> Self {
+        self.0.id = id.map(str::to_owned);
+        self
+    }
+
+    pub(super) fn stage(&self) -> Stage {
+        self.0.stage
+    }
+
+    pub(super) fn code(&self) -> &'static str {
+        self.0.code
+    }
+
+    pub(super) fn into_verdict(self) -> Verdict {
+        *self.0
     }
 }
 
-pub(super) fn tombstone() -> Box<Refusal> {
+pub(super) fn tombstone() -> Refusal {
     Refusal::new(Stage::Decode, "tombstone", "the record has no value; input topics carry one event a record")
 }
 
-pub(super) fn too_large(size: usize, largest: usize) -> Box<Refusal> {
+pub(super) fn too_large(size: usize, largest: usize) -> Refusal {
     let message = format!("the record has {size} bytes, more than {largest}; raise the limit or send less");
     Refusal::new(Stage::Size, "too_large", message)
 }
 
-pub(super) fn not_utf8(valid_up_to: usize) -> Box<Refusal> {
+pub(super) fn not_utf8(valid_up_to: usize) -> Refusal {
     let message = format!("byte {valid_up_to} is not UTF-8; input topics carry JSON in UTF-8");
     Refusal::new(Stage::Decode, "not_utf8", message)
 }
 
-pub(super) fn not_json(error: &serde_json::Error) -> Box<Refusal> {
+pub(super) fn not_json(error: &serde_json::Error) -> Refusal {
     Refusal::new(Stage::Decode, "not_json", format!("the record is not one JSON value: {error}"))
 }
 
-pub(super) fn duplicate_key(name: &str) -> Box<Refusal> {
+pub(super) fn duplicate_key(name: &str) -> Refusal {
     let message = "a key occurs twice, so two readers would see two events; send each key once";
     Refusal::of_field(Stage::Decode, "duplicate_key", name.to_owned(), message)
 }
 
-pub(super) fn forbidden(field: impl Into<Cow<'static, str>>) -> Box<Refusal> {
+pub(super) fn forbidden(field: impl Into<Cow<'static, str>>) -> Refusal {
     let message =
         "the record carries what must not be stored; remove the field, or send a keyed hash as a `_ref`";
     Refusal::of_field(Stage::Privacy, "forbidden_field", field, message)
 }
 
-pub(super) fn not_an_object() -> Box<Refusal> {
+pub(super) fn not_an_object() -> Refusal {
     let message = "the record is JSON, but not an object; send one event object a record";
     Refusal::new(Stage::Schema, "not_an_object", message)
 }
 
-pub(super) fn missing(field: impl Into<Cow<'static, str>>) -> Box<Refusal> {
+pub(super) fn missing(field: impl Into<Cow<'static, str>>) -> Refusal {
     let field = field.into();
     let message = format!("`{field}` is missing; it is required");
     Refusal::of_field(Stage::Schema, "missing_field", field, message)
 }
 
-pub(super) fn wrong_type(field: &'static str, wanted: &str) -> Box<Refusal> {
+pub(super) fn wrong_type(field: &'static str, wanted: &str) -> Refusal {
     Refusal::of_field(Stage::Schema, "wrong_type", field, format!("`{field}` must be {wanted}"))
 }

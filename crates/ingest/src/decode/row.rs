@@ -52,28 +52,30 @@ impl Rows {
     }
 
     /// Reads one record's value into the next row of `columns`, or refuses it and leaves them as they were.
-    pub(super) fn read(
+    pub(super) fn read<'r>(
         &mut self,
-        value: &[u8],
-        at: &At<'_>,
+        value: &'r [u8],
+        at: &At<'r>,
         columns: &mut Columns,
-    ) -> Result<(), Box<Refusal>> {
+    ) -> Result<(), Refusal> {
         self.oddity.clear();
         let text = std::str::from_utf8(value).map_err(|error| refusal::not_utf8(error.valid_up_to()))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let attributes = Attributes::of_headers(at.record.headers);
-        let body = self.parse(text)?;
+        let mut body = Body::new();
+        self.parse(text, &mut body)?;
         if self.is_envelope(&attributes) {
             match Envelope::open(text) {
                 Ok(envelope) => {
-                    let inner = self.parse(&envelope.data)?;
-                    return self.row(inner, &envelope.attributes(), at, columns);
+                    let mut inner = Body::new();
+                    self.parse(&envelope.data, &mut inner)?;
+                    return self.row(&mut inner, &envelope.attributes(), at, columns);
                 }
                 Err(_) if self.forgives() => self.note("envelope", "not_cloudevents_1_0"),
                 Err(refusal) => return Err(refusal),
             }
         }
-        self.row(body, &attributes, at, columns)
+        self.row(&mut body, &attributes, at, columns)
     }
 
     fn is_envelope(&self, attributes: &Attributes<'_>) -> bool {
@@ -82,49 +84,49 @@ impl Rows {
 
     /// Reads JSON and settles what no field's check would see: keys given twice, what is forbidden, and
     /// values that are no object.
-    fn parse<'a>(&mut self, text: &'a str) -> Result<Body<'a>, Box<Refusal>> {
-        let body = self.parser.parse(&self.layout, text).map_err(|error| refusal::not_json(&error))?;
-        let id = || self.parser.text(body.slots[ID]).map(str::to_owned);
+    fn parse<'a>(&mut self, text: &'a str, body: &mut Body<'a>) -> Result<(), Refusal> {
+        self.parser.parse(&self.layout, text, body).map_err(|error| refusal::not_json(&error))?;
+        let forgives = self.forgives();
+        let id = self.parser.text(body.slots[ID]);
         if let Some(name) = &self.parser.found.duplicate {
-            if !self.forgives() {
-                return Err(with_id(refusal::duplicate_key(name), id()));
+            if !forgives {
+                return Err(refusal::duplicate_key(name).with_id(id));
             }
             note(&mut self.oddity, "key", "duplicate_key");
         }
         if let Some(what) = self.parser.found.forbidden {
-            if !self.forgives() || body.shape == Shape::NotAnObject {
-                return Err(with_id(refusal::forbidden(what), id()));
+            if !forgives || body.shape == Shape::NotAnObject {
+                return Err(refusal::forbidden(what).with_id(id));
             }
             note(&mut self.oddity, what, "forbidden_field");
         }
         match body.shape {
-            Shape::Object => Ok(body),
             Shape::NotAnObject => Err(refusal::not_an_object()),
             // With headers an empty body can still say something, but a press says at least one thing.
-            Shape::Empty if self.forgives() => Err(refusal::missing(self.layout.name(self.layout.entity))),
-            Shape::Empty => Ok(body),
+            Shape::Empty if forgives => Err(refusal::missing(self.layout.name(self.layout.entity))),
+            Shape::Empty | Shape::Object => Ok(()),
         }
     }
 
     fn row<'b>(
         &mut self,
-        mut body: Body<'b>,
+        body: &mut Body<'b>,
         attributes: &Attributes<'b>,
         at: &At<'b>,
         columns: &mut Columns,
-    ) -> Result<(), Box<Refusal>> {
+    ) -> Result<(), Refusal> {
         let given = [(ID, attributes.id), (SOURCE, attributes.source), (TIME, attributes.time)];
         for (field, text) in given {
             if let Some(text) = text {
                 body.set(field, Slot::Text(text));
             }
         }
-        match self.settle(&mut body, attributes, at) {
+        match self.settle(body, attributes, at) {
             Ok(settled) => {
-                self.append(&body, &settled, at, columns);
+                self.append(body, &settled, at, columns);
                 Ok(())
             }
-            Err(refusal) => Err(with_id(refusal, self.parser.text(body.slots[ID]).map(str::to_owned))),
+            Err(refusal) => Err(refusal.with_id(self.parser.text(body.slots[ID]))),
         }
     }
 
@@ -133,7 +135,7 @@ impl Rows {
         body: &mut Body<'b>,
         attributes: &Attributes<'b>,
         at: &At<'b>,
-    ) -> Result<Settled, Box<Refusal>> {
+    ) -> Result<Settled, Refusal> {
         self.check_privacy(body, attributes)?;
         if !self.forgives() {
             attributes.check()?;
@@ -149,18 +151,14 @@ impl Rows {
     }
 
     /// Looks into texts for what must not be stored; names of fields were looked at while reading.
-    fn check_privacy(
-        &mut self,
-        body: &mut Body<'_>,
-        attributes: &Attributes<'_>,
-    ) -> Result<(), Box<Refusal>> {
+    fn check_privacy(&mut self, body: &mut Body<'_>, attributes: &Attributes<'_>) -> Result<(), Refusal> {
         if let Some(what) = attributes.forbidden {
             if !self.forgives() {
                 return Err(refusal::forbidden(what));
             }
             self.note(what, "forbidden_field");
         }
-        for field in members(body.given) {
+        for field in members(body.given & self.layout.free_text) {
             let Some(text) = self.parser.text(body.slots[field]) else { continue };
             let personal = self.layout.personal & bit(field) != 0 && privacy::holds_personal_number(text);
             if !personal && !privacy::is_image_address_with_token(text) {
@@ -180,16 +178,16 @@ impl Rows {
 
     /// Brings every field to its kind. What is of no kind is refused at once; what is out of range is
     /// handed back, because a refusal at `schema` goes first.
-    fn check_kinds(&mut self, body: &mut Body<'_>) -> Result<Option<Box<Refusal>>, Box<Refusal>> {
+    fn check_kinds(&mut self, body: &mut Body<'_>) -> Result<Option<Refusal>, Refusal> {
         let mut out_of_range = None;
         for field in members(body.given) {
             match check::value(&self.layout.columns[field], body.slots[field], &self.parser) {
                 Ok(slot) => body.slots[field] = slot,
                 Err(refusal) if self.forgives() => {
-                    self.note(self.layout.name(field), refusal.code);
+                    self.note(self.layout.name(field), refusal.code());
                     body.clear(field);
                 }
-                Err(refusal) if refusal.stage == Stage::Semantic => {
+                Err(refusal) if refusal.stage() == Stage::Semantic => {
                     out_of_range.get_or_insert(refusal);
                 }
                 Err(refusal) => return Err(refusal),
@@ -204,7 +202,7 @@ impl Rows {
     }
 
     /// Sees to it that what is required is there; `device` and the topic's own name stand for each other.
-    fn require<'b>(&mut self, body: &mut Body<'b>, at: &At<'b>) -> Result<(), Box<Refusal>> {
+    fn require<'b>(&mut self, body: &mut Body<'b>, at: &At<'b>) -> Result<(), Refusal> {
         let entity = self.layout.entity;
         for (absent, other) in [(DEVICE, entity), (entity, DEVICE)] {
             if body.given & bit(absent) == 0 && body.given & bit(other) != 0 {
@@ -259,7 +257,7 @@ impl Rows {
     }
 
     /// The site where the record names none, and the place.
-    fn find_place(&mut self, body: &mut Body<'_>) -> Result<(Option<Arc<str>>, Option<Place>), Box<Refusal>> {
+    fn find_place(&mut self, body: &mut Body<'_>) -> Result<(Option<Arc<str>>, Option<Place>), Refusal> {
         let device = self.parser.text(body.slots[DEVICE]).unwrap_or_default();
         let entity = self.parser.text(body.slots[self.layout.entity]).unwrap_or_default();
         let number = self.places.number(device, entity);
@@ -372,9 +370,4 @@ fn note(oddity: &mut String, field: &str, code: &str) {
     oddity.push_str(field);
     oddity.push(':');
     oddity.push_str(code);
-}
-
-fn with_id(mut refusal: Box<Refusal>, id: Option<String>) -> Box<Refusal> {
-    refusal.id = id;
-    refusal
 }

@@ -85,7 +85,7 @@ impl Run {
     }
 
     /// Reads until asked to stop, or until going on would be wrong.
-    pub(super) fn to_the_end(mut self) {
+    pub(super) fn read_to_the_end(mut self) {
         if let Err(End::Failed(error)) = self.read() {
             tracing::error!(%error, "the reader has ended");
             // Where nobody receives any more, nobody needs to know.

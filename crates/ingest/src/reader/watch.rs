@@ -27,6 +27,8 @@ pub(super) struct Statistics {
 
 #[derive(Clone, Debug, Deserialize)]
 struct BrokerFigures {
+    /// Below zero for connections that only lead to the cluster and carry no records.
+    nodeid: i32,
     state: String,
     /// Requests that wait for an answer.
     waitresp_cnt: i64,
@@ -54,9 +56,13 @@ pub(super) struct PartitionFigures {
 const SILENT_MICROS: i64 = 3_000_000;
 
 impl Statistics {
-    /// Whether any broker answers.
+    /// Whether any broker answers. A connection with nothing to say counts as one that would: back-pressure
+    /// stops the fetching, and is no fault of the broker.
     pub(super) fn any_broker_answers(&self) -> bool {
-        self.brokers.values().any(|broker| {
+        // The connection that led to the cluster stays open, idle, whatever becomes of the brokers.
+        let any_known = self.brokers.values().any(|broker| broker.nodeid >= 0);
+        let mut brokers = self.brokers.values().filter(|broker| broker.nodeid >= 0 || !any_known);
+        brokers.any(|broker| {
             let stuck = broker.waitresp_cnt > 0 && broker.rxidle > SILENT_MICROS;
             matches!(broker.state.as_str(), "UP" | "UPDATE") && !stuck
         })
@@ -106,5 +112,31 @@ pub(crate) fn log(level: RDKafkaLogLevel, facility: &str, message: &str) {
         }
         RDKafkaLogLevel::Warning | RDKafkaLogLevel::Notice => tracing::info!(facility, message, "librdkafka"),
         RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug => tracing::debug!(facility, message, "librdkafka"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answers(brokers: &str) -> bool {
+        let statistics: Statistics = serde_json::from_str(&format!("{{\"brokers\":{{{brokers}}}}}")).unwrap();
+        statistics.any_broker_answers()
+    }
+
+    #[test]
+    fn a_broker_that_leaves_a_fetch_unanswered_does_not_answer() {
+        let idle_way_in = r#""b":{"nodeid":-1,"state":"UP","waitresp_cnt":0,"rxidle":90000000}"#;
+        let leader = |state: &str, waiting: u8, silent: u64| {
+            format!(
+                r#"{idle_way_in},"1":{{"nodeid":1,"state":"{state}","waitresp_cnt":{waiting},"rxidle":{silent}}}"#
+            )
+        };
+        assert!(answers(idle_way_in));
+        assert!(answers(&leader("UP", 1, 90_000)));
+        assert!(answers(&leader("UP", 0, 60_000_000)), "idle because of back-pressure");
+        assert!(!answers(&leader("UP", 1, 4_000_000)), "stuck");
+        assert!(!answers(&leader("APIVERSION_QUERY", 1, 0)), "connected, and silent since");
+        assert!(!answers(""));
     }
 }
