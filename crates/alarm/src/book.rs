@@ -9,7 +9,7 @@ use hexwatch_contract::{Classified, EventTime, Fault};
 
 use crate::action::{Action, ActionError};
 use crate::device::Devices;
-use crate::entry::{Entry, Said};
+use crate::entry::{Entry, Said, WITHDRAWN};
 use crate::surroundings::{Locate, Surroundings};
 
 /// How the book is kept.
@@ -167,6 +167,27 @@ impl Book {
         opened.into_iter().chain(change).collect()
     }
 
+    /// Takes back what a late record has shown not to hold, and gives the changes: an alarm whose raise is taken
+    /// back is cleared. An escalation or a confirmation stays, since somebody may have acted on it; a press for
+    /// help stays whatever comes. Comes before the hits of the same step.
+    pub fn withdraw_hits(&mut self, hits: &[RuleHit], now: EventTime) -> Vec<Alarm> {
+        let mut ordered: Vec<&RuleHit> =
+            hits.iter().filter(|hit| hit.transition == Transition::Raise).collect();
+        ordered.sort_by(|one, other| order(one).cmp(&order(other)));
+        ordered.into_iter().filter_map(|hit| self.withdraw(hit, now)).collect()
+    }
+
+    fn withdraw(&mut self, hit: &RuleHit, now: EventTime) -> Option<Alarm> {
+        let id = hit.alarm_id();
+        let entry = self.alarms.get_mut(&id)?;
+        if &*hit.rule == "R10" || !entry.has_taken(Transition::Raise) || !entry.standing.active {
+            return None;
+        }
+        entry.forget_raise();
+        let said = Said { note: Some(WITHDRAWN), ..Said::default() };
+        self.change(&id, Transition::Clear, &said, hit.at, now)
+    }
+
     /// The alarm that `hit` speaks of: the one with its id, or, for what builds on an alarm, the latest one of
     /// the same rule and key that is still active. (An episode may be longer than a rule looks back, and then
     /// the rule no longer knows when it started.)
@@ -209,7 +230,8 @@ impl Book {
     fn correct(&mut self, id: &AlarmId, hit: &RuleHit, now: EventTime) -> Option<Alarm> {
         let entry = self.alarms.get_mut(id)?;
         let before = entry.alarm.raised_at;
-        if !entry.join(hit) {
+        let is_back = !entry.has_taken(Transition::Raise);
+        if !entry.join(hit) && !is_back {
             return None;
         }
         self.move_in_place(id, before);
@@ -228,7 +250,7 @@ impl Book {
         if is_doubted || (ends && (&*hit.rule == "R10" || !entry.standing.active)) {
             return None;
         }
-        if entry.standing.rejected && hit.transition != Transition::Confirm {
+        if entry.standing.is_rejected() && hit.transition != Transition::Confirm {
             return None;
         }
         entry.join(hit);

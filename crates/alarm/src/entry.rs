@@ -20,6 +20,9 @@ pub(crate) struct Entry {
     taken: BTreeSet<Transition>,
 }
 
+/// The note of the change that ends an alarm because what it stood on no longer holds.
+pub(crate) const WITHDRAWN: &str = "withdrawn";
+
 /// What a change says beyond its transition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Said<'a> {
@@ -92,12 +95,21 @@ impl Entry {
         if change.actor_ref.is_none() && is_made_by_rules(change.transition) {
             self.taken.insert(change.transition);
         }
+        if change.note.as_deref() == Some(WITHDRAWN) {
+            self.forget_raise();
+        }
         self.alarm = change.clone();
     }
 
     /// Whether a rule's `transition` has been made before.
     pub(crate) fn has_taken(&self, transition: Transition) -> bool {
         self.taken.contains(&transition)
+    }
+
+    /// Forgets that the alarm was raised, so that a rule that finds it again raises it again.
+    pub(crate) fn forget_raise(&mut self) {
+        self.taken.remove(&Transition::Raise);
+        self.taken.remove(&Transition::Clear);
     }
 
     /// Whether nothing is left to do about the alarm.

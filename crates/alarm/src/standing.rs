@@ -17,8 +17,9 @@ pub(crate) struct Standing {
     pub(crate) shelved_until: Option<EventTime>,
     /// Whether a rule holds it back.
     pub(crate) suppressed: bool,
-    /// Whether it was judged no alarm at all; nothing but a confirmation brings it back.
-    pub(crate) rejected: bool,
+    /// What ended it: a reject, and then nothing but a confirmation brings it back, or a clear, because what it
+    /// stood on was taken back.
+    ended_by: Option<Transition>,
 }
 
 /// Stands for the person who has an alarm that the engine itself has ended.
@@ -39,6 +40,11 @@ impl Standing {
             (false, false) => State::RtnUnack,
             (false, true) => State::Normal,
         }
+    }
+
+    /// Whether it was judged no alarm at all.
+    pub(crate) fn is_rejected(&self) -> bool {
+        self.ended_by == Some(Transition::Reject)
     }
 
     /// What the facts are after one change. `first` tells the change that opened the alarm from a correction of
@@ -67,6 +73,8 @@ impl Standing {
             (Transition::Shelve, _) => self.shelved_until = shelved_until,
             (Transition::Unshelve, _) => self.shelved_until = None,
             (Transition::Suppress, _) => self.suppressed = true,
+            // A raise of an alarm that was taken back brings it back; of one that returned it corrects the past.
+            (Transition::Raise, _) if self.ended_by == Some(Transition::Clear) => self.reactivate(at),
             (Transition::Raise | Transition::Comment | Transition::Assign, _) => {}
         }
     }
@@ -81,7 +89,7 @@ impl Standing {
 
     fn end(&mut self, transition: Transition, actor: Option<&str>) {
         self.active = false;
-        self.rejected = transition == Transition::Reject;
+        self.ended_by = Some(transition);
         self.shelved_until = None;
         self.acked_by.get_or_insert_with(|| actor.unwrap_or(ENGINE).to_owned());
     }

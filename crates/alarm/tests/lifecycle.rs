@@ -200,6 +200,23 @@ fn an_alarm_that_is_over_is_forgotten_in_time_and_an_open_one_is_not() {
 }
 
 #[test]
+fn a_raise_that_is_taken_back_clears_its_alarm_and_may_come_again() {
+    let mut book = book();
+    let hit = hit("R01", "door-1", 0, 1, Transition::Raise);
+    let raised = book.apply_hits(std::slice::from_ref(&hit), at(2)).remove(0);
+    let cleared = book.withdraw_hits(std::slice::from_ref(&hit), at(3)).remove(0);
+    assert_eq!((cleared.state, cleared.transition), (State::Normal, Transition::Clear));
+    assert!(book.withdraw_hits(std::slice::from_ref(&hit), at(4)).is_empty());
+    let nowhere = |_: Cell| Surroundings::default();
+    let mut restarted = Book::replay(Settings::default(), nowhere, [&raised, &cleared]).unwrap();
+    for book in [&mut book, &mut restarted] {
+        let again = book.apply_hits(std::slice::from_ref(&hit), at(5)).remove(0);
+        assert_eq!((again.state, again.seq, &again.alarm_id), (State::Unack, 3, &raised.alarm_id));
+        assert!(book.apply_hits(std::slice::from_ref(&hit), at(6)).is_empty());
+    }
+}
+
+#[test]
 fn a_log_with_a_gap_is_refused() {
     let mut book = book();
     let first = raise(&mut book);

@@ -56,10 +56,10 @@ impl Plain {
         match transition {
             Transition::Return => self.there = false,
             Transition::Reject => {
-                (self.there, self.had, self.shelved, self.judged_false) = (false, true, false, true)
+                (self.there, self.had, self.shelved, self.judged_false) = (false, true, false, true);
             }
             _ if !self.there => {
-                (self.there, self.had, self.shelved, self.judged_false) = (true, false, false, false)
+                (self.there, self.had, self.shelved, self.judged_false) = (true, false, false, false);
             }
             _ => {}
         }

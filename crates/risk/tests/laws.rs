@@ -80,7 +80,7 @@ fn at(millis: i64) -> EventTime {
 }
 
 fn scorer() -> Scorer {
-    let mut scorer = Scorer::new(Terms::parse(TERMS).unwrap(), Duration::from_secs(600), Tens);
+    let mut scorer = Scorer::new(Terms::parse(TERMS).unwrap(), Duration::from_mins(10), Tens);
     scorer.sensor("smoke-1", Cell::from_index(10), Duration::from_secs(10));
     scorer
 }
@@ -119,14 +119,14 @@ proptest! {
         for row in run(&rows, &[]) {
             let parts: u32 = row.contrib.iter().map(|part| part.share.0).sum();
             prop_assert_eq!(parts, row.score.map_or(0, |score| score.0));
-            prop_assert!(row.contrib.iter().all(|part| part.top_inputs.len() == 5.min(part.n as usize)));
+            prop_assert!(row.contrib.iter().all(|part| part.top_inputs.len() == usize::try_from(part.n.min(5)).unwrap()));
         }
     }
 
     #[test]
     fn the_order_of_rows_does_not_matter(rows in rows(0..3), heard in prop::collection::vec(0i64..120_000, 0..5), seed in any::<u64>()) {
         let mut shuffled = rows.clone();
-        shuffled.sort_by_key(|row| (row.offset as u64).wrapping_mul(seed | 1));
+        shuffled.sort_by_key(|row| row.offset.cast_unsigned().wrapping_mul(seed | 1));
         let mut heard_backwards = heard.clone();
         heard_backwards.reverse();
         prop_assert_eq!(run(&rows, &heard), run(&shuffled, &heard_backwards));
@@ -210,14 +210,14 @@ fn a_correction_of_a_closed_window_counts_up_its_revision() {
 fn a_score_fades_until_its_events_leave_the_window() {
     let mut scorer = scorer();
     Row { term: 0, cell: 20, millis: 0, offset: 1 }.feed(&mut scorer);
-    let scores: Vec<u32> = scorer
+    let faded: Vec<u32> = scorer
         .advance(at(500_000))
         .iter()
         .filter(|row| row.cell == Cell::from_index(2))
         .map(|row| row.score.unwrap().0)
         .collect();
-    assert!(scores.is_sorted_by(|earlier, later| earlier > later), "{scores:?}");
-    assert_eq!((scores.len(), scores.last()), (7, Some(&0)));
+    assert!(faded.is_sorted_by(|earlier, later| earlier > later), "{faded:?}");
+    assert_eq!((faded.len(), faded.last()), (7, Some(&0)));
 }
 
 #[test]
