@@ -8,13 +8,15 @@ export interface Mark {
 const ROUNDS = 12
 /** Room between two marks, as a share of their size; their rings and names need it. */
 const ROOM = 1.15
+/** Only so many are moved: the work grows with the square, and beyond it nobody could tell them apart anyway. */
+const MOST = 150
 
 /**
  * Moves marks that would cover each other apart. The earlier a mark stands in the list the less it gives way, so the
  * most urgent ones stay where they belong; and the same marks always come out the same.
  */
 export function apart<M extends Mark>(marks: readonly M[]): M[] {
-  const moved = marks.map((mark) => ({ ...mark }))
+  const moved = marks.slice(0, MOST).map((mark) => ({ ...mark }))
   for (let round = 0; round < ROUNDS; round += 1) {
     let settled = true
     for (const [index, mark] of moved.entries()) {
@@ -22,7 +24,13 @@ export function apart<M extends Mark>(marks: readonly M[]): M[] {
     }
     if (settled) break
   }
-  return moved
+  return [...moved, ...marks.slice(MOST)]
+}
+
+/** Keeps a mark in sight: what happens beyond the map's edge is shown at that edge, never left out. */
+export function within<M extends Mark>(mark: M, { width, height }: { width: number; height: number }): M {
+  const inside = (at: number, length: number): number => Math.max(mark.size / 2, Math.min(length - mark.size / 2, at))
+  return { ...mark, x: inside(mark.x, width), y: inside(mark.y, height) }
 }
 
 /** Pushes `mark` away from `earlier`; returns whether it had to. */

@@ -106,9 +106,10 @@ export class SiteMap {
     return this.#map.project(place)
   }
 
-  get shortSide(): number {
+  /** In pixels. */
+  get size(): { width: number; height: number } {
     const { clientWidth, clientHeight } = this.#map.getContainer()
-    return Math.min(clientWidth, clientHeight)
+    return { width: clientWidth, height: clientHeight }
   }
 
   /** What the map holds and shows for a cell; for tests and for people at the browser's console. */

@@ -132,3 +132,12 @@ test('two hundred alarms in a burst are all there, and priority 1 is on top', as
   await expect(page.getByTestId('marks').locator('li')).toHaveCount(10)
   await expect(page.locator('.meter')).toContainText('泛滥')
 })
+
+test('an alarm beyond the edge of the map is shown at that edge', async ({ page, feed, address }) => {
+  feed.raise({ alarm_id: 'far', rule: 'R10', priority: 1, lon: 121.6, lat: 31.23 })
+  await openWall(page, address)
+  const map = (await page.getByTestId('map').boundingBox())!
+  const shape = (await page.locator('[data-alarms="far"] > .shape').boundingBox())!
+  expect(shape.x + shape.width).toBeLessThanOrEqual(map.x + map.width + 1)
+  expect(shape.x).toBeGreaterThan(map.x + map.width / 2)
+})

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { apart } from '../../src/map/apart'
+import { apart, within } from '../../src/map/apart'
 import { hatch } from '../../src/map/hatch'
 import { Painter, scoreOf } from '../../src/map/painter'
 import { colourAt } from '../../src/map/ramp'
@@ -145,5 +145,11 @@ describe('marks on the map', () => {
       for (const b of marks.slice(i + 1))
         expect(Math.hypot(a.x - b.x, a.y - b.y)).toBeGreaterThanOrEqual((a.size + b.size) / 2)
     }
+  })
+
+  test('stay in sight at the edge of the map', () => {
+    const map = { width: 400, height: 300 }
+    expect(within({ x: -90, y: 900, size: 40 }, map)).toEqual({ x: 20, y: 280, size: 40 })
+    expect(within({ x: 100, y: 100, size: 40 }, map)).toEqual({ x: 100, y: 100, size: 40 })
   })
 })
