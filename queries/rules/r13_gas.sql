@@ -32,6 +32,8 @@ WITH readings AS (
   FROM iot i
   LEFT JOIN devices d ON d.id = i.device
   WHERE coalesce(i.property, d."type") IN ('ch4', 'lpg')
+    -- What is no gas reading is left out before anything is kept.
+    AND (i.property IS NULL OR i.property IN ('ch4', 'lpg'))
     AND coalesce(i.unit, '%LEL') IN ('%LEL', '%{LEL}')
     AND coalesce(i.quality, 'good') <> 'bad'
     AND (i.result IS NOT NULL OR i.state = 'alarm')

@@ -31,6 +31,9 @@ WITH reports AS (
   FROM iot i
   LEFT JOIN devices d ON d.id = i.device
   WHERE coalesce(i.property, d."type") IN ('smoke_obscuration', 'smoke', 'temperature', 'heat')
+    -- What no detector can mean is left out before anything is kept.
+    AND (i.property IS NULL OR i.property IN ('smoke_obscuration', 'smoke', 'temperature', 'heat'))
+    AND (i.state IS NOT NULL OR i.result IS NOT NULL)
     AND coalesce(i.quality, 'good') <> 'bad'
     AND i.status IN ('actual', 'exercise')
 ),

@@ -36,6 +36,9 @@ WITH reports AS (
   FROM iot i
   LEFT JOIN devices d ON d.id = i.device
   WHERE coalesce(i.property, d."type") IN ('smoke_obscuration', 'smoke', 'temperature', 'heat')
+    -- What no detector can mean is left out before anything is kept.
+    AND (i.property IS NULL OR i.property IN ('smoke_obscuration', 'smoke', 'temperature', 'heat'))
+    AND (i.state IS NOT NULL OR i.result IS NOT NULL)
     AND coalesce(i.quality, 'good') <> 'bad'
     AND i.status IN ('actual', 'exercise')
 ),
@@ -110,7 +113,8 @@ evidence AS (
     NULL AS started_at
   FROM iot i
   LEFT JOIN devices d ON d.id = i.device
-  WHERE coalesce(i.property, d."type") = 'button' AND i.state = 'alarm' AND i.status IN ('actual', 'exercise')
+  WHERE coalesce(i.property, d."type") = 'button' AND i.state = 'alarm'
+    AND (i.property IS NULL OR i.property = 'button') AND i.status IN ('actual', 'exercise')
 ),
 pairs AS (
   SELECT
