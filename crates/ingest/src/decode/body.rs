@@ -11,7 +11,8 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use super::layout::{Fields, Layout, WIDTH, bit};
 use super::privacy;
 
-/// A field's value as the body spells it.
+/// A field's value as the body spells it. Every payload is of whole words: a narrower one would be copied in
+/// overlapping pieces, which costs more than reading the JSON does.
 #[derive(Clone, Copy, PartialEq, Debug, Default)]
 pub(super) enum Slot<'a> {
     /// Not given, or null.
@@ -19,10 +20,11 @@ pub(super) enum Slot<'a> {
     Absent,
     Text(&'a str),
     /// Text that held escapes: a stretch of [`Parser::unescaped`].
-    Unescaped(u32, u32),
+    Unescaped(usize, usize),
     Whole(i64),
     Number(f64),
-    Bool(bool),
+    True,
+    False,
     /// An object or an array.
     Nested,
 }
@@ -63,7 +65,7 @@ impl<'a> Body<'a> {
 /// What a key means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Name {
-    Field(u8),
+    Field(usize),
     /// Unknown to the topic: accepted, and not kept.
     Other,
     /// Must not be stored.
@@ -81,7 +83,7 @@ pub(super) struct Parser {
     names: FxHashMap<Box<str>, Name>,
     known: usize,
     /// The field that stood at this place in the last record: devices of a kind send their keys in one order.
-    order: Vec<u8>,
+    order: Vec<usize>,
     pub(super) unescaped: String,
     keys: Keys,
     pub(super) found: Found,
@@ -99,7 +101,7 @@ pub(super) struct Found {
 impl Parser {
     pub(super) fn new(layout: &Layout) -> Self {
         let mut names = FxHashMap::default();
-        for (number, column) in (0u8..).zip(&layout.columns) {
+        for (number, column) in layout.columns.iter().enumerate() {
             names.insert(column.name.into(), Name::Field(number));
         }
         names.insert("specversion".into(), Name::SpecVersion);
@@ -136,14 +138,14 @@ impl Parser {
     pub(super) fn text<'b>(&'b self, slot: Slot<'b>) -> Option<&'b str> {
         match slot {
             Slot::Text(text) => Some(text),
-            Slot::Unescaped(start, end) => self.unescaped.get(start as usize..end as usize),
+            Slot::Unescaped(start, end) => self.unescaped.get(start..end),
             _ => None,
         }
     }
 
     fn name(&mut self, key: &str, layout: &Layout, place: usize) -> Name {
         if let Some(&number) = self.order.get(place)
-            && layout.columns[number as usize].name == key
+            && layout.columns[number].name == key
         {
             return Name::Field(number);
         }
@@ -244,7 +246,6 @@ impl<'a> Visitor<'a> for Root<'_, '_, '_, 'a> {
             place += 1;
             match name {
                 Name::Field(number) => {
-                    let number = number as usize;
                     let slot = map.next_value_seed(Value { parser: &mut *parser })?;
                     if seen & bit(number) != 0 {
                         parser.found.duplicate.get_or_insert_with(|| layout.name(number).to_owned());
@@ -381,9 +382,7 @@ impl<'a> Visitor<'a> for Value<'_> {
         let start = self.parser.unescaped.len();
         self.parser.unescaped.push_str(text);
         let end = self.parser.unescaped.len();
-        // A record is far smaller than 4 GiB; beyond that the text would come out empty, never wrong.
-        let narrow = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
-        Ok(Slot::Unescaped(narrow(start), narrow(end)))
+        Ok(Slot::Unescaped(start, end))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Slot<'a>, E> {
@@ -399,7 +398,7 @@ impl<'a> Visitor<'a> for Value<'_> {
     }
 
     fn visit_bool<E>(self, value: bool) -> Result<Slot<'a>, E> {
-        Ok(Slot::Bool(value))
+        Ok(if value { Slot::True } else { Slot::False })
     }
 
     fn visit_unit<E>(self) -> Result<Slot<'a>, E> {

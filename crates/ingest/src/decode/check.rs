@@ -28,7 +28,7 @@ pub(super) fn value<'a>(column: &Column, slot: Slot<'a>, parser: &Parser) -> Res
         },
         Kind::Member(members) => member(column.name, members, slot, parser),
         Kind::Bool => match slot {
-            Slot::Bool(_) => Ok(slot),
+            Slot::True | Slot::False => Ok(slot),
             _ => Err(refusal::wrong_type(column.name, "true or false")),
         },
         Kind::Float => float(column.name, slot).map(Slot::Number),

@@ -249,7 +249,7 @@ impl Rows {
             Slot::Whole(millis) => Some(EventTime::from_millis(millis)),
             _ => None,
         };
-        let offline = self.layout.offline.is_some_and(|field| body.slots[field] == Slot::Bool(true));
+        let offline = self.layout.offline.is_some_and(|field| body.slots[field] == Slot::True);
         let device = EventTime::from_millis(device);
         let (time, suspect) = clock::judge(Told { device, recorded, kafka, offline }, &self.tolerances);
         body.set(TIME, Slot::Whole(time.millis()));
@@ -316,7 +316,8 @@ impl Rows {
             match body.slots[field] {
                 Slot::Whole(number) => columns.whole(field, number),
                 Slot::Number(number) => columns.float(field, number),
-                Slot::Bool(value) => columns.bool(field, value),
+                Slot::True => columns.bool(field, true),
+                Slot::False => columns.bool(field, false),
                 slot => {
                     if let Some(text) = self.parser.text(slot) {
                         columns.text(field, text);
