@@ -15,9 +15,9 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimestampMicrosecondT
 use arrow::error::ArrowError;
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::Expr;
+use hexwatch_contract::Topic;
 use hexwatch_contract::event::time_type;
 use hexwatch_contract::site::{Device, Place, Places};
-use hexwatch_contract::Topic;
 use serde::{Deserialize, Serialize};
 
 use crate::hop::table_name;
@@ -69,7 +69,8 @@ fn topic_of(kind: &str) -> Topic {
 pub(crate) fn topic_argument(arguments: &[Expr]) -> Result<Topic> {
     let [table] = arguments else { return plan_err!("absence takes a table: absence('iot')") };
     let name = table_name(table)?;
-    Topic::from_table(&name).map_or_else(|| plan_err!("absence takes an event table, and `{name}` is none"), Ok)
+    Topic::from_table(&name)
+        .map_or_else(|| plan_err!("absence takes an event table, and `{name}` is none"), Ok)
 }
 
 /// A device that is expected to be heard.
@@ -114,7 +115,9 @@ impl Track {
     fn hear(&mut self, time: i64, silence: i64) {
         let from = self.spans.partition_point(|span| span.1 < time - silence);
         let to = self.spans.partition_point(|span| span.0 <= time + silence);
-        let joined = self.spans[from..to.max(from)].iter().fold((time, time), |(first, last), span| (first.min(span.0), last.max(span.1)));
+        let joined = self.spans[from..to.max(from)]
+            .iter()
+            .fold((time, time), |(first, last), span| (first.min(span.0), last.max(span.1)));
         self.spans.splice(from..to.max(from), [joined]);
     }
 
@@ -162,21 +165,37 @@ impl Silences {
     /// Of those `devices` that are in service, expected to be heard, and heard in `topic`.
     pub(crate) fn new(topic: Topic, devices: &[Device], places: &dyn Places) -> Self {
         let expected = devices.iter().filter(|device| device.in_service && topic_of(&device.kind) == topic);
-        let devices: Vec<Expected> = expected.filter_map(|device| Some(Expected {
-            silence: silence_micros(device.expected_heartbeat_s?),
-            place: places.of_device(&device.id),
-            device: device.clone(),
-        })).collect();
-        let index = devices.iter().enumerate().map(|(index, expected)| (expected.device.id.clone(), index)).collect();
+        let devices: Vec<Expected> = expected
+            .filter_map(|device| {
+                Some(Expected {
+                    silence: silence_micros(device.expected_heartbeat_s?),
+                    place: places.of_device(&device.id),
+                    device: device.clone(),
+                })
+            })
+            .collect();
+        let index =
+            devices.iter().enumerate().map(|(index, expected)| (expected.device.id.clone(), index)).collect();
         let tracks = vec![Track::default(); devices.len()];
         let known = vec![BTreeSet::new(); devices.len()];
-        Self { topic, devices, index, tracks, started: None, floor: i64::MIN, known, episodes: BTreeMap::new() }
+        Self {
+            topic,
+            devices,
+            index,
+            tracks,
+            started: None,
+            floor: i64::MIN,
+            known,
+            episodes: BTreeMap::new(),
+        }
     }
 
     /// Takes rows of the table; returns the times at which an episode came, went or moved.
     pub(crate) fn observe(&mut self, records: &RecordBatch) -> Vec<i64> {
         let (Some(times), Some(names)) = (
-            records.column_by_name("time").and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>()),
+            records
+                .column_by_name("time")
+                .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>()),
             records.column_by_name("device").and_then(|column| column.as_string_opt::<i32>()),
         ) else {
             return Vec::new();
@@ -255,27 +274,34 @@ impl Silences {
             Arc::new(times.with_timezone("UTC"))
         };
         let states: StringArray = found.iter().map(|episode| Some(episode.0.2.name())).collect();
-        RecordBatch::try_new(schema(), vec![
-            text(&|expected| expected.device.site.clone()),
-            text(&|expected| expected.device.id.clone()),
-            text(&|expected| expected.device.kind.clone()),
-            number(&|expected| Some(expected.place.map_or(expected.device.lon, |place| place.lon))),
-            number(&|expected| Some(expected.place.map_or(expected.device.lat, |place| place.lat))),
-            whole(&|expected| expected.device.floor),
-            whole(&|expected| expected.place.map(|place| place.cell.to_i64())),
-            text(&|expected| expected.device.links.join(";")),
-            number(&|expected| expected.device.expected_heartbeat_s),
-            number(&|expected| Some(expected.silence as f64 / 1e6)),
-            time(&|episode| episode.1),
-            time(&|episode| episode.0.0),
-            Arc::new(states),
-        ])
+        RecordBatch::try_new(
+            schema(),
+            vec![
+                text(&|expected| expected.device.site.clone()),
+                text(&|expected| expected.device.id.clone()),
+                text(&|expected| expected.device.kind.clone()),
+                number(&|expected| Some(expected.place.map_or(expected.device.lon, |place| place.lon))),
+                number(&|expected| Some(expected.place.map_or(expected.device.lat, |place| place.lat))),
+                whole(&|expected| expected.device.floor),
+                whole(&|expected| expected.place.map(|place| place.cell.to_i64())),
+                text(&|expected| expected.device.links.join(";")),
+                number(&|expected| expected.device.expected_heartbeat_s),
+                number(&|expected| Some(expected.silence as f64 / 1e6)),
+                time(&|episode| episode.1),
+                time(&|episode| episode.0.0),
+                Arc::new(states),
+            ],
+        )
     }
 
     /// What a restart needs.
     pub(crate) fn snapshot(&self) -> AbsenceSnapshot {
         let named = self.devices.iter().map(|expected| expected.device.id.clone());
-        AbsenceSnapshot { topic: self.topic, started: self.started, tracks: named.zip(self.tracks.iter().cloned()).collect() }
+        AbsenceSnapshot {
+            topic: self.topic,
+            started: self.started,
+            tracks: named.zip(self.tracks.iter().cloned()).collect(),
+        }
     }
 
     /// Takes up where `snapshot` was made; devices that are new to the registry count from the start.
@@ -295,4 +321,59 @@ impl Silences {
 #[allow(clippy::cast_possible_truncation, reason = "a heartbeat of 300,000 years is no concern")]
 fn silence_micros(expected_s: f64) -> i64 {
     ((MISSED * expected_s).max(LEAST.as_secs_f64()) * 1e6) as i64
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SILENCE: i64 = 90;
+
+    fn heard(times: &[i64]) -> Track {
+        let mut track = Track::default();
+        for time in times {
+            track.hear(*time, SILENCE);
+        }
+        track
+    }
+
+    #[test]
+    fn a_gap_above_the_silence_is_an_episode_and_the_last_one_is_a_timer() {
+        let episodes = heard(&[0, 50, 200, 210]).episodes(0, SILENCE);
+        assert_eq!(
+            episodes,
+            [(140, State::Silent, 50), (200, State::Returned, 50), (300, State::Silent, 210)]
+        );
+    }
+
+    #[test]
+    fn a_late_sign_of_life_takes_back_the_silence_it_fills() {
+        let mut track = heard(&[0, 150]);
+        assert_eq!(track.episodes(0, SILENCE).len(), 3);
+        track.hear(75, SILENCE);
+        assert_eq!(track.spans, [(0, 150)]);
+        assert_eq!(track.episodes(0, SILENCE), [(240, State::Silent, 150)]);
+    }
+
+    #[test]
+    fn a_device_never_heard_counts_from_the_tables_first_row() {
+        assert_eq!(Track::default().episodes(1_000, SILENCE), [(1_090, State::Silent, 1_000)]);
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_the_signs_of_life_does_not_matter(
+            mut times in proptest::collection::vec(0..2_000_i64, 1..40), turn in 0..40_usize
+        ) {
+            let track = heard(&times);
+            let turn = turn % times.len();
+            times.rotate_left(turn);
+            prop_assert_eq!(&heard(&times), &track);
+            times.sort_unstable();
+            let gaps = times.windows(2).filter(|pair| pair[1] - pair[0] > SILENCE).count();
+            prop_assert_eq!(track.episodes(times[0], SILENCE).len(), 2 * gaps + 1);
+        }
+    }
 }

@@ -64,7 +64,8 @@ pub(crate) fn sort(
     let suspects = suspects(records, &chunk)?;
     let rows = records.num_rows();
     let (mut kept, mut late) = (Mask::new(rows), Mask::new(rows));
-    let mut account = Account { read: chunk.read, dead_letter: chunk.dead_letters.len() as u64, ..Account::default() };
+    let mut account =
+        Account { read: chunk.read, dead_letter: chunk.dead_letters.len() as u64, ..Account::default() };
     let (mut heard, mut latest) = (false, EventTime::MIN);
     for (row, &micros) in times.iter().enumerate() {
         let time = EventTime::from_micros(micros);
@@ -84,7 +85,11 @@ pub(crate) fn sort(
         }
     }
     if !account.balances() {
-        return Err(StreamError::Unbalanced { partition: chunk.partition, first_offset: chunk.first_offset, account });
+        return Err(StreamError::Unbalanced {
+            partition: chunk.partition,
+            first_offset: chunk.first_offset,
+            account,
+        });
     }
     Ok(Admitted {
         rows: kept.apply(&chunk.events)?,
@@ -173,4 +178,23 @@ pub(crate) fn split(chunk: Chunk, offset: i64) -> Result<(Chunk, Chunk), StreamE
     let after = part(offset, chunk.next_offset, cut, rows - cut, later);
     debug_assert_eq!(before.read + after.read, read);
     Ok((before, after))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> EventTime {
+        EventTime::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn a_row_is_late_behind_the_watermark_and_too_late_behind_the_horizon() {
+        let horizon = Duration::from_secs(600);
+        assert_eq!(admit(at(1_000), at(1_000), horizon), Admission::OnTime);
+        assert_eq!(admit(at(999), at(1_000), horizon), Admission::Late);
+        assert_eq!(admit(at(400), at(1_000), horizon), Admission::Late);
+        assert_eq!(admit(at(399), at(1_000), horizon), Admission::TooLate);
+        assert_eq!(admit(at(399), EventTime::MIN, horizon), Admission::OnTime);
+    }
 }

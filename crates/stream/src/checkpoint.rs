@@ -38,7 +38,10 @@ impl Checkpoint {
     /// Where to read each partition from.
     #[must_use]
     pub fn replay_from(&self) -> Offsets {
-        self.partitions.iter().map(|resumption| (resumption.partition.clone(), resumption.replay_from)).collect()
+        self.partitions
+            .iter()
+            .map(|resumption| (resumption.partition.clone(), resumption.replay_from))
+            .collect()
     }
 }
 
@@ -68,7 +71,13 @@ impl Place {
     }
 
     /// Notes a chunk whose latest row is of `latest`, taken at `watermark_before`.
-    pub(crate) fn note(&mut self, first_offset: i64, next_offset: i64, watermark_before: EventTime, latest: EventTime) {
+    pub(crate) fn note(
+        &mut self,
+        first_offset: i64,
+        next_offset: i64,
+        watermark_before: EventTime,
+        latest: EventTime,
+    ) {
         self.next_offset = Some(next_offset);
         // Neighbouring chunks share a mark, so that a trickle does not grow the list.
         match self.marks.back_mut() {
@@ -89,10 +98,18 @@ impl Place {
     /// Where to take up; `None` before the first chunk.
     pub(crate) fn resumption(&self, partition: &Partition, watermark: EventTime) -> Option<Resumption> {
         let next_offset = self.next_offset?;
-        let (replay_from, watermark) =
-            self.marks.front().map_or((next_offset, watermark), |mark| (mark.first_offset, mark.watermark_before));
+        let (replay_from, watermark) = self
+            .marks
+            .front()
+            .map_or((next_offset, watermark), |mark| (mark.first_offset, mark.watermark_before));
         let watermark = known(watermark);
-        Some(Resumption { partition: partition.clone(), topic: self.topic, replay_from, watermark, next_offset })
+        Some(Resumption {
+            partition: partition.clone(),
+            topic: self.topic,
+            replay_from,
+            watermark,
+            next_offset,
+        })
     }
 }
 
@@ -103,3 +120,31 @@ pub(crate) fn known(watermark: EventTime) -> Option<EventTime> {
 
 /// Chunks whose latest times lie this close behind the first one's share its mark.
 const MARK_WIDTH: std::time::Duration = std::time::Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> EventTime {
+        EventTime::from_millis(seconds * 1000)
+    }
+
+    #[test]
+    fn a_restart_reads_from_the_first_chunk_that_feeds_something_open_at_the_watermark_it_met() {
+        let partition = Partition::new("iot", 0);
+        let mut place = Place::new(Topic::Iot);
+        assert_eq!(place.resumption(&partition, EventTime::MIN), None);
+        place.note(0, 10, EventTime::MIN, at(100));
+        place.note(10, 20, at(90), at(200));
+        place.note(20, 30, at(190), at(150));
+        place.drop_before(at(150));
+        let resumption = place.resumption(&partition, at(190)).unwrap();
+        assert_eq!(
+            (resumption.replay_from, resumption.watermark, resumption.next_offset),
+            (10, Some(at(90)), 30)
+        );
+        place.drop_before(at(300));
+        let resumption = place.resumption(&partition, at(190)).unwrap();
+        assert_eq!((resumption.replay_from, resumption.watermark), (30, Some(at(190))));
+    }
+}

@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use hexwatch_contract::site::{Device, Places};
 use hexwatch_contract::time::millis_of;
 use hexwatch_contract::{Chunk, EventTime, Partition, Topic};
-use hexwatch_sql::{Purpose, QueryFile};
+use hexwatch_sql::{Kind, QueryFile};
 
 use crate::absence::Silences;
 use crate::admission::{self, Admitted};
@@ -124,19 +124,22 @@ impl Engine {
         let planner = Planner { runtime: Arc::new(runtime), reference: registry.tables.clone(), horizon };
         let (mut queries, mut refusals) = (Vec::new(), Vec::new());
         for file in files {
-            let spec = Spec::of(file);
-            let planned = match file.purpose {
-                Purpose::View | Purpose::Rule => planner.plan(&spec),
-                Purpose::Analysis => Err(spec.refuse("kind:", "an analysis runs over history, not live".into())),
-            };
+            let planned = Spec::of(file).and_then(|spec| match file.kind {
+                Kind::View | Kind::Rule => planner.plan(&spec),
+                Kind::Analysis => Err(spec.refuse("kind:", "an analysis runs over history, not live".into())),
+            });
             match planned {
                 Ok(query) => queries.push(query),
                 Err(refusal) => refusals.push(refusal),
             }
         }
-        let watched = |topic: &Topic| queries.iter().any(|query: &Query| query.sources.contains(&Source::Absence(*topic)));
+        let watched = |topic: &Topic| {
+            queries.iter().any(|query: &Query| query.sources.contains(&Source::Absence(*topic)))
+        };
         let silences = Topic::ALL.into_iter().filter(watched);
-        let silences = silences.map(|topic| (topic, Silences::new(topic, &registry.devices, registry.places.as_ref()))).collect();
+        let silences = silences
+            .map(|topic| (topic, Silences::new(topic, &registry.devices, registry.places.as_ref())))
+            .collect();
         let engine = Self {
             watermarks: Watermarks::new(config.idle_timeout),
             seen: Topic::ALL.into_iter().map(|topic| (topic, Seen::new(config.correction_horizon))).collect(),
@@ -161,7 +164,8 @@ impl Engine {
         }
         self.restart.rebuilding_to = Some(checkpoint.watermark.unwrap_or(EventTime::MIN));
         let resumptions = checkpoint.partitions.into_iter();
-        self.restart.resumptions = resumptions.map(|resumption| (resumption.partition.clone(), resumption)).collect();
+        self.restart.resumptions =
+            resumptions.map(|resumption| (resumption.partition.clone(), resumption)).collect();
     }
 
     /// Takes one input at `now`, the engine's event clock.
@@ -214,6 +218,11 @@ impl Engine {
     #[must_use]
     pub fn watermark(&self) -> Option<EventTime> {
         known(self.watermarks.merged())
+    }
+
+    /// For each assigned partition the latest event time it has shown, and whether it is idle at `now`.
+    pub fn progress(&self, now: EventTime) -> impl Iterator<Item = (&Partition, Option<EventTime>, bool)> {
+        self.watermarks.progress(now)
     }
 
     /// The queries that run, by name.
@@ -285,7 +294,8 @@ impl Engine {
     fn admit(&mut self, chunk: Chunk, now: EventTime, effects: &mut Effects) -> Result<(), StreamError> {
         let (partition, topic) = (chunk.partition.clone(), chunk.events.topic);
         let (first_offset, next_offset) = (chunk.first_offset, chunk.next_offset);
-        let (Some((watermark, lateness)), Some(place)) = (self.watermarks.of(&partition), self.places.get_mut(&partition))
+        let (Some((watermark, lateness)), Some(place)) =
+            (self.watermarks.of(&partition), self.places.get_mut(&partition))
         else {
             return Err(StreamError::Unassigned { partition, first_offset });
         };

@@ -35,7 +35,9 @@ impl Classified for Refusal {
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
     /// A chunk of a partition that is not assigned.
-    #[error("taking a chunk of {partition} from offset {first_offset}: the partition is not assigned; drop the chunk")]
+    #[error(
+        "taking a chunk of {partition} from offset {first_offset}: the partition is not assigned; drop the chunk"
+    )]
     Unassigned {
         /// The partition.
         partition: Partition,
@@ -43,7 +45,9 @@ pub enum StreamError {
         first_offset: i64,
     },
     /// A chunk whose offsets do not follow on.
-    #[error("taking a chunk of {partition} from offset {first_offset}: offsets up to {next_offset} were taken before")]
+    #[error(
+        "taking a chunk of {partition} from offset {first_offset}: offsets up to {next_offset} were taken before"
+    )]
     Repeated {
         /// The partition.
         partition: Partition,
@@ -63,7 +67,9 @@ pub enum StreamError {
         account: Account,
     },
     /// A batch without a column that every event table has.
-    #[error("taking a chunk of {partition} from offset {first_offset}: column `{column}` is missing or of another type")]
+    #[error(
+        "taking a chunk of {partition} from offset {first_offset}: column `{column}` is missing or of another type"
+    )]
     Column {
         /// The partition.
         partition: Partition,
@@ -72,6 +78,9 @@ pub enum StreamError {
         /// The column.
         column: &'static str,
     },
+    /// A query that cannot run.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
     /// A query that failed while running.
     #[error("running query {query}: {source}; mend or remove the file")]
     Query {
@@ -101,7 +110,7 @@ pub enum StreamError {
 impl Classified for StreamError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Query { .. } | Self::Hit { .. } => Fault::Input,
+            Self::Refused(_) | Self::Query { .. } | Self::Hit { .. } => Fault::Input,
             _ => Fault::Bug,
         }
     }

@@ -39,7 +39,8 @@ impl Slot {
     /// The leaf of a plan that reads this slot.
     pub(crate) fn leaf(self: &Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
         let partition = Arc::clone(self) as Arc<dyn PartitionStream>;
-        let leaf = StreamingTableExec::try_new(Arc::clone(&self.schema), vec![partition], None, [], false, None)?;
+        let leaf =
+            StreamingTableExec::try_new(Arc::clone(&self.schema), vec![partition], None, [], false, None)?;
         Ok(Arc::new(leaf))
     }
 }
@@ -135,7 +136,8 @@ impl Passed {
         if to < self.earliest || self.latest < from {
             return Ok(None);
         }
-        let wanted: BooleanArray = self.times.values().iter().map(|time| Some((from..=to).contains(time))).collect();
+        let wanted: BooleanArray =
+            self.times.values().iter().map(|time| Some((from..=to).contains(time))).collect();
         let times = arrow::compute::filter(&self.times, &wanted)?.as_primitive().clone();
         Ok(Self::new(times, filter_record_batch(&self.rows, &wanted)?))
     }
@@ -167,8 +169,12 @@ impl Kept {
         if self.batches.len() <= MANY {
             return Ok(());
         }
-        let parts: Vec<_> =
-            self.batches.iter().map(|batch| batch.between(floor, i64::MAX)).filter_map(Result::transpose).collect::<Result<_>>()?;
+        let parts: Vec<_> = self
+            .batches
+            .iter()
+            .map(|batch| batch.between(floor, i64::MAX))
+            .filter_map(Result::transpose)
+            .collect::<Result<_>>()?;
         let Some(first) = parts.first() else { return Ok(()) };
         let rows = concat_batches(&first.rows.schema(), parts.iter().map(|part| &part.rows))?;
         let times: Vec<&dyn Array> = parts.iter().map(|part| &part.times as &dyn Array).collect();

@@ -6,7 +6,9 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{filter_record_batch, is_not_null};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
-use datafusion::catalog::{CatalogProviderList, MemTable, Session, TableFunctionArgs, TableFunctionImpl, TableProvider};
+use datafusion::catalog::{
+    CatalogProviderList, MemTable, Session, TableFunctionArgs, TableFunctionImpl, TableProvider,
+};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::{ExecutionPlan, collect};
@@ -40,8 +42,11 @@ pub fn register_functions(context: &SessionContext, registry: &Registry, until: 
 }
 
 /// The rows that `file` gives over the tables of `context`, on which [`register_functions`] was called.
-pub async fn run_over_history(context: &SessionContext, file: &QueryFile) -> Result<RecordBatch, StreamError> {
-    let spec = Spec::of(file);
+pub async fn run_over_history(
+    context: &SessionContext,
+    file: &QueryFile,
+) -> Result<RecordBatch, StreamError> {
+    let spec = Spec::of(file)?;
     let failed = |source| StreamError::Query { query: spec.name.to_string(), source };
     let plan = spec.logical_plan(&context.state()).await.map_err(failed)?;
     let rows = context.execute_logical_plan(plan).await.map_err(failed)?;
@@ -54,9 +59,12 @@ pub async fn run_over_history(context: &SessionContext, file: &QueryFile) -> Res
 }
 
 /// The hits that the rule in `file` gives over the tables of `context`; none where the file is no rule.
-pub async fn hits_over_history(context: &SessionContext, file: &QueryFile) -> Result<Vec<RuleHit>, StreamError> {
+pub async fn hits_over_history(
+    context: &SessionContext,
+    file: &QueryFile,
+) -> Result<Vec<RuleHit>, StreamError> {
     let rows = run_over_history(context, file).await?;
-    match Spec::of(file).told {
+    match Spec::of(file)?.told {
         Told::Rule(rule) => hit::hits(&rule, &rows),
         Told::View(_) => Ok(Vec::new()),
     }
@@ -110,7 +118,8 @@ struct AbsenceTable {
 
 impl AbsenceTable {
     async fn rows(&self, session: &dyn Session) -> Result<RecordBatch> {
-        let mut silences = Silences::new(self.topic, &self.stored.registry.devices, self.stored.registry.places.as_ref());
+        let mut silences =
+            Silences::new(self.topic, &self.stored.registry.devices, self.stored.registry.places.as_ref());
         for batch in self.columns(session, self.topic, &["time", "device"]).await? {
             silences.observe(&batch);
         }
@@ -131,7 +140,9 @@ impl AbsenceTable {
             for batch in self.columns(session, topic, &["time", "time_quality"]).await? {
                 let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
                 let quality = batch.column(1).as_string::<i32>();
-                let good = (0..times.len()).filter(|row| quality.value(*row) != "suspect").map(|row| times.value(row));
+                let good = (0..times.len())
+                    .filter(|row| quality.value(*row) != "suspect")
+                    .map(|row| times.value(row));
                 latest = good.map(EventTime::from_micros).fold(latest, EventTime::max);
             }
         }
@@ -166,6 +177,8 @@ impl TableProvider for AbsenceTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let rows = self.rows(session).await?;
-        MemTable::try_new(absence::schema(), vec![vec![rows]])?.scan(session, projection, filters, limit).await
+        MemTable::try_new(absence::schema(), vec![vec![rows]])?
+            .scan(session, projection, filters, limit)
+            .await
     }
 }

@@ -73,7 +73,10 @@ impl Rows<'_> {
             at: self.time("at", row)?,
             transition: self.word::<Transition>("transition", self.required("transition", row)?)?,
             priority: priority.ok_or_else(|| self.wrong("priority", "not from 1 to 4"))?,
-            confirm_level: level.map(|text| self.word::<ConfirmLevel>("confirm_level", text)).transpose()?.unwrap_or_default(),
+            confirm_level: level
+                .map(|text| self.word::<ConfirmLevel>("confirm_level", text))
+                .transpose()?
+                .unwrap_or_default(),
             site: self.required("site", row)?,
             device: self.text("device", row)?,
             cell: self.number::<Int64Type>("cell", row)?.map(Cell::from_i64),
@@ -102,7 +105,8 @@ impl Rows<'_> {
     }
 
     fn word<T: DeserializeOwned>(&self, column: &'static str, text: String) -> Result<T, StreamError> {
-        serde_json::from_value(Value::String(text.clone())).map_err(|_| self.wrong(column, format!("`{text}`")))
+        serde_json::from_value(Value::String(text.clone()))
+            .map_err(|_| self.wrong(column, format!("`{text}`")))
     }
 
     fn time(&self, name: &'static str, row: usize) -> Result<EventTime, StreamError> {
@@ -121,7 +125,9 @@ impl Rows<'_> {
     }
 
     fn flag(&self, name: &str, row: usize) -> bool {
-        self.column(name, row).and_then(|column| column.as_boolean_opt()).is_some_and(|flags| flags.value(row))
+        self.column(name, row)
+            .and_then(|column| column.as_boolean_opt())
+            .is_some_and(|flags| flags.value(row))
     }
 
     /// The records behind the row, each once, in order.
@@ -130,12 +136,18 @@ impl Rows<'_> {
         let members = column.as_list_opt::<i32>().map(|lists| lists.value(row));
         let members = members.as_ref().and_then(|members| members.as_struct_opt());
         let members = members.ok_or_else(|| self.wrong("inputs", "no list of input(...)"))?;
-        let field = |name: &str| members.column_by_name(name).ok_or_else(|| self.wrong("inputs", format!("without `{name}`")));
+        let field = |name: &str| {
+            members.column_by_name(name).ok_or_else(|| self.wrong("inputs", format!("without `{name}`")))
+        };
         let (topics, ids, roles) = (field("topic")?, field("id")?, field("role")?);
-        let (partitions, offsets) = (cast(field("partition")?, &DataType::Int64)?, cast(field("offset")?, &DataType::Int64)?);
-        let (partitions, offsets) = (partitions.as_primitive::<Int64Type>(), offsets.as_primitive::<Int64Type>());
+        let (partitions, offsets) =
+            (cast(field("partition")?, &DataType::Int64)?, cast(field("offset")?, &DataType::Int64)?);
+        let (partitions, offsets) =
+            (partitions.as_primitive::<Int64Type>(), offsets.as_primitive::<Int64Type>());
         let mut inputs = Vec::with_capacity(members.len());
-        for member in (0..members.len()).filter(|member| members.is_valid(*member) && offsets.is_valid(*member)) {
+        for member in
+            (0..members.len()).filter(|member| members.is_valid(*member) && offsets.is_valid(*member))
+        {
             inputs.push(Input {
                 topic: text_at(topics, member)?,
                 partition: i32::try_from(partitions.value(member)).unwrap_or(-1),

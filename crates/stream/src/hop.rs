@@ -15,8 +15,8 @@ use datafusion::catalog::{TableFunctionArgs, TableFunctionImpl, TableProvider};
 use datafusion::common::{Result, ScalarValue, exec_err, plan_err};
 use datafusion::datasource::provider_as_source;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, col,
-    lit,
+    ColumnarValue, Expr, LogicalPlanBuilder, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility, col, lit,
 };
 use hexwatch_contract::event::time_type;
 
@@ -87,7 +87,9 @@ pub(crate) struct Hop {
 impl TableFunctionImpl for Hop {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
         let [table, slide, size] = args.exprs() else {
-            return plan_err!("hop takes a table, the slide and the size: hop(iot, INTERVAL '10 seconds', INTERVAL '5 minutes')");
+            return plan_err!(
+                "hop takes a table, the slide and the size: hop(iot, INTERVAL '10 seconds', INTERVAL '5 minutes')"
+            );
         };
         let name = table_name(table)?;
         let windowing = Windowing { slide: interval_micros(slide)?, size: interval_micros(size)? };
@@ -95,7 +97,8 @@ impl TableFunctionImpl for Hop {
             return plan_err!("hop takes a slide above zero and a size of at least the slide");
         }
         let table = self.tables.table(&name)?;
-        let columns: Vec<Expr> = table.schema().fields().iter().map(|field| col(quoted(field.name()))).collect();
+        let columns: Vec<Expr> =
+            table.schema().fields().iter().map(|field| col(quoted(field.name()))).collect();
         let scan = LogicalPlanBuilder::scan(name, provider_as_source(table), None)?;
         let marker = |name: &'static str| {
             let udf = Arc::new(ScalarUDF::from(WindowUdf::new(name)));
@@ -128,7 +131,9 @@ fn quoted(name: &str) -> datafusion::common::Column {
 pub(crate) fn table_name(argument: &Expr) -> Result<String> {
     match argument {
         Expr::Column(column) => Ok(column.name.clone()),
-        Expr::Literal(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)), _) => Ok(name.clone()),
+        Expr::Literal(ScalarValue::Utf8(Some(name)) | ScalarValue::Utf8View(Some(name)), _) => {
+            Ok(name.clone())
+        }
         other => plan_err!("`{other}` is not a table's name"),
     }
 }
@@ -189,7 +194,9 @@ impl ScalarUDFImpl for WindowUdf {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let [times, slide, size] = args.args.as_slice() else { return exec_err!("{} takes three arguments", self.name) };
+        let [times, slide, size] = args.args.as_slice() else {
+            return exec_err!("{} takes three arguments", self.name);
+        };
         let times = times.to_array(args.number_rows)?;
         let times = times.as_primitive::<TimestampMicrosecondType>();
         let number = |value: &ColumnarValue| match value {

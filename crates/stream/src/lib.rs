@@ -42,3 +42,5 @@ pub use checkpoint::{Checkpoint, Resumption};
 pub use effects::{Effects, ViewRows};
 pub use engine::{Engine, EngineConfig, Input, Registry};
 pub use error::{Refusal, StreamError};
+pub use hexwatch_sql::Output;
+pub use history::{hits_over_history, register_functions, run_over_history};

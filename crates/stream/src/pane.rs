@@ -69,13 +69,25 @@ impl PaneQuery {
         let (keys, functions) = (source.group_expr().clone(), source.aggr_expr().to_vec());
         let (filters, input) = (source.filter_expr().to_vec(), Arc::clone(source.input()));
         let fold = AggregateExec::try_new(
-            AggregateMode::Partial, keys.clone(), functions.clone(), filters, input, source.input_schema(),
+            AggregateMode::Partial,
+            keys.clone(),
+            functions.clone(),
+            filters,
+            input,
+            source.input_schema(),
         )?;
         let states = Slot::new(fold.schema());
         let over_states = |mode| {
             let filters = vec![None; functions.len()];
             let keys = keys.as_final();
-            AggregateExec::try_new(mode, keys, functions.clone(), filters, states.leaf()?, source.input_schema())
+            AggregateExec::try_new(
+                mode,
+                keys,
+                functions.clone(),
+                filters,
+                states.leaf()?,
+                source.input_schema(),
+            )
         };
         let merge = over_states(AggregateMode::PartialReduce)?;
         let finish = replaced(whole.plan(), &(Arc::new(over_states(AggregateMode::Final)?) as _))?;
@@ -126,9 +138,12 @@ impl PaneQuery {
         }
         let folded = self.fold()?;
         let open = if self.immediate { i64::MAX } else { self.closed };
-        let touched: BTreeSet<i64> = folded.keys().flat_map(|pane| self.shape.windowing.windows_of(*pane)).collect();
-        let touched: Vec<i64> =
-            touched.into_iter().filter(|start| (self.frozen + 1..=open).contains(&self.end(*start))).collect();
+        let touched: BTreeSet<i64> =
+            folded.keys().flat_map(|pane| self.shape.windowing.windows_of(*pane)).collect();
+        let touched: Vec<i64> = touched
+            .into_iter()
+            .filter(|start| (self.frozen + 1..=open).contains(&self.end(*start)))
+            .collect();
         let before = self.windows(&touched)?;
         self.keep(folded)?;
         let mut told = changes(&before, &self.windows(&touched)?, &self.key)?;
@@ -148,7 +163,8 @@ impl PaneQuery {
         let windowing = self.shape.windowing;
         let first = || windowing.windows_of(windowing.pane_of(self.waiting_from)).next();
         self.waiting_rows >= FOLD_ROWS
-            || (self.waiting_rows > 0 && (self.immediate || first().is_some_and(|start| self.end(start) <= self.closed)))
+            || (self.waiting_rows > 0
+                && (self.immediate || first().is_some_and(|start| self.end(start) <= self.closed)))
     }
 
     fn end(&self, start: i64) -> i64 {
@@ -193,7 +209,9 @@ impl PaneQuery {
         if let (1, Some((pane, _))) = (rows.len(), rows.first_key_value()) {
             return Ok(vec![(*pane, states.clone())]);
         }
-        rows.into_iter().map(|(pane, rows)| Ok((pane, take_record_batch(states, &UInt32Array::from(rows))?))).collect()
+        rows.into_iter()
+            .map(|(pane, rows)| Ok((pane, take_record_batch(states, &UInt32Array::from(rows))?)))
+            .collect()
     }
 
     /// Adds states to their panes.
@@ -218,7 +236,8 @@ impl PaneQuery {
     fn complete(&self, watermark: i64) -> Vec<i64> {
         let first = self.closed.saturating_sub(self.shape.windowing.size);
         let panes = self.panes.range(first..).take_while(|(pane, _)| **pane <= watermark);
-        let starts: BTreeSet<i64> = panes.flat_map(|(pane, _)| self.shape.windowing.windows_of(*pane)).collect();
+        let starts: BTreeSet<i64> =
+            panes.flat_map(|(pane, _)| self.shape.windowing.windows_of(*pane)).collect();
         starts.into_iter().filter(|start| (self.closed + 1..=watermark).contains(&self.end(*start))).collect()
     }
 
@@ -228,7 +247,11 @@ impl PaneQuery {
         for &start in starts {
             for (_, pane) in self.panes.range(start..self.end(start)) {
                 for batch in pane {
-                    states.push(if self.shape.sliding { self.of_window(batch, start)? } else { batch.clone() });
+                    states.push(if self.shape.sliding {
+                        self.of_window(batch, start)?
+                    } else {
+                        batch.clone()
+                    });
                 }
             }
         }
@@ -248,7 +271,8 @@ impl PaneQuery {
         let mut columns = states.columns().to_vec();
         for (key, time) in [(self.shape.start, start), (self.shape.end, self.end(start))] {
             if let Some(key) = key {
-                let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_value(time, states.num_rows()));
+                let times: ArrayRef =
+                    Arc::new(TimestampMicrosecondArray::from_value(time, states.num_rows()));
                 columns[key] = cast(&times, schema.field(key).data_type())?;
             }
         }
@@ -280,7 +304,9 @@ fn topmost(plan: &Arc<dyn ExecutionPlan>) -> Option<&AggregateExec> {
 /// The aggregate that reads raw rows: below a final one, where the plan has two.
 fn innermost(aggregate: &AggregateExec) -> &AggregateExec {
     match aggregate.mode() {
-        AggregateMode::Final | AggregateMode::FinalPartitioned => topmost(aggregate.input()).unwrap_or(aggregate),
+        AggregateMode::Final | AggregateMode::FinalPartitioned => {
+            topmost(aggregate.input()).unwrap_or(aggregate)
+        }
         _ => aggregate,
     }
 }
@@ -291,6 +317,8 @@ fn replaced(plan: &Arc<dyn ExecutionPlan>, with: &Arc<dyn ExecutionPlan>) -> Res
         debug_assert_eq!(with.output_partitioning().partition_count(), 1);
         return Ok(Arc::clone(with));
     }
-    let children = plan.children().into_iter().map(|child| replaced(child, with)).collect::<Result<Vec<_>>>()?;
-    Arc::clone(plan).replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    let children =
+        plan.children().into_iter().map(|child| replaced(child, with)).collect::<Result<Vec<_>>>()?;
+    Arc::clone(plan)
+        .replace_children(children, ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::common::{Result, plan_err};
 use datafusion::error::DataFusionError;
-use datafusion::execution::SessionState;
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use hexwatch_contract::{Topic, event};
@@ -70,7 +70,9 @@ impl Planner {
         }
         let key = spec.key_in(&schema)?;
         let lookback = if shape == Shape::Lookback { Some(self.lookback(spec, &draft.plan)?) } else { None };
-        let physical = self.runtime.block_on(draft.state.query_planner().create_physical_plan(&draft.plan, &draft.state))?;
+        let physical = self
+            .runtime
+            .block_on(draft.state.query_planner().create_physical_plan(&draft.plan, &draft.state))?;
         let run = Run::new(physical, draft.state.task_ctx(), Arc::clone(&self.runtime));
         let feeds = std::mem::take(&mut *draft.feeds.lock().unwrap_or_else(PoisonError::into_inner));
         let telling = Telling { immediate: spec.immediate, key, horizon: self.horizon };
@@ -82,20 +84,31 @@ impl Planner {
         let sources = feeds.iter().map(|feed| feed.source).collect();
         let operator = match (shape, lookback) {
             (Shape::Filter, _) => Operator::Filter(FilterQuery::new(run, feeds)),
-            (Shape::Panes(shape), _) => Operator::Panes(Box::new(PaneQuery::new(&run, shape, feeds, telling)?)),
+            (Shape::Panes(shape), _) => {
+                Operator::Panes(Box::new(PaneQuery::new(&run, shape, feeds, telling)?))
+            }
             (Shape::Lookback, lookback) => {
-                let at = schema.index_of(spec.time.as_deref().unwrap_or_default()).map_err(DataFusionError::from)?;
+                let at = schema
+                    .index_of(spec.time.as_deref().unwrap_or_default())
+                    .map_err(DataFusionError::from)?;
                 let lookback = lookback.unwrap_or_default();
                 Operator::Lookback(Box::new(LookbackQuery::new(run, feeds, telling, lookback, at)))
             }
         };
-        Ok(Query { name: spec.name.clone(), told: spec.told.clone(), lateness: spec.lateness, sources, operator })
+        Ok(Query {
+            name: spec.name.clone(),
+            told: spec.told.clone(),
+            lateness: spec.lateness,
+            sources,
+            operator,
+        })
     }
 
     /// How far `plan` looks back: as far as can be proved, or as the file declares where that is further.
     fn lookback(&self, spec: &Spec, plan: &LogicalPlan) -> Result<i64, Unbounded> {
         let Some(time) = &spec.time else {
-            let reason = "which column is the result time? declare it in the header as `time: <column>`".into();
+            let reason =
+                "which column is the result time? declare it in the header as `time: <column>`".into();
             return Err(Unbounded { near: "SELECT", reason });
         };
         match (reach::lookback(plan, time)?, spec.lookback) {
@@ -117,7 +130,7 @@ impl Planner {
 
     /// A session over the live tables, with one partition and nothing that keeps state between runs.
     fn session(&self, feeds: &Arc<Mutex<Vec<Feed>>>, mode: HopMode) -> Result<SessionContext> {
-        let context = hexwatch_sql::session::for_streams()?;
+        let context = live_session();
         let mut tables: BTreeMap<String, Arc<dyn TableProvider>> = BTreeMap::new();
         for topic in Topic::ALL {
             let table = LiveTable::new(Source::Events(topic), event::schema(topic), Arc::clone(feeds));
@@ -157,4 +170,19 @@ impl datafusion::catalog::TableFunctionImpl for LiveAbsence {
         let topic = absence::topic_argument(args.exprs())?;
         Ok(Arc::new(LiveTable::new(Source::Absence(topic), absence::schema(), Arc::clone(&self.0))))
     }
+}
+
+/// The session for micro-batches, without the filters that a join hands to a scan while it runs: in a plan
+/// that is kept they would outlive the run.
+fn live_session() -> SessionContext {
+    let session = hexwatch_sql::batch_session();
+    let mut config = session.copied_config();
+    let optimizer = &mut config.options_mut().optimizer;
+    optimizer.enable_dynamic_filter_pushdown = false;
+    optimizer.enable_join_dynamic_filter_pushdown = false;
+    optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    optimizer.enable_topk_dynamic_filter_pushdown = false;
+    optimizer.enable_round_robin_repartition = false;
+    let state = SessionStateBuilder::new_from_existing(session.state()).with_config(config).build();
+    SessionContext::new_with_state(state)
 }

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, ListArray, RecordBatch, TimestampMicrosecondArray, UInt32Array,
+};
 use arrow::compute::{cast, concat_batches, interleave_record_batch, take};
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
@@ -15,7 +17,8 @@ pub(crate) type Encoded = Box<[u8]>;
 
 /// The rows of `batch` by the columns at `columns`.
 pub(crate) fn encode(batch: &RecordBatch, columns: &[usize]) -> Result<Vec<Encoded>, ArrowError> {
-    let fields = columns.iter().map(|column| SortField::new(batch.column(*column).data_type().clone())).collect();
+    let fields =
+        columns.iter().map(|column| SortField::new(batch.column(*column).data_type().clone())).collect();
     let converter = RowConverter::new(fields)?;
     let arrays: Vec<ArrayRef> = columns.iter().map(|column| Arc::clone(batch.column(*column))).collect();
     if arrays.is_empty() {
@@ -83,7 +86,11 @@ impl Changes {
 }
 
 /// The changes from `before` to `after`, rows being the same thing when they agree in `key`.
-pub(crate) fn changes(before: &RecordBatch, after: &RecordBatch, key: &[usize]) -> Result<Changes, ArrowError> {
+pub(crate) fn changes(
+    before: &RecordBatch,
+    after: &RecordBatch,
+    key: &[usize],
+) -> Result<Changes, ArrowError> {
     let old: BTreeSet<Encoded> = encode_all(before)?.into_iter().collect();
     let keys: BTreeSet<Encoded> = encode(after, key)?.into_iter().collect();
     let fresh = encode_all(after)?.iter().map(|row| !old.contains(row)).collect::<Vec<_>>();
@@ -124,7 +131,12 @@ impl Emitted {
         }
         let keys: BTreeSet<&Encoded> = now.values().map(|(key, _)| key).collect();
         let range = (from, Encoded::default())..(to.saturating_add(1), Encoded::default());
-        let gone: Vec<_> = self.rows.range(range).filter(|(id, _)| !now.contains_key(id)).map(|(id, _)| id.clone()).collect();
+        let gone: Vec<_> = self
+            .rows
+            .range(range)
+            .filter(|(id, _)| !now.contains_key(id))
+            .map(|(id, _)| id.clone())
+            .collect();
         let gone: Vec<Given> = gone.into_iter().filter_map(|id| self.rows.remove(&id)).collect();
         let withdrawn: Vec<RecordBatch> =
             gone.into_iter().filter(|given| !keys.contains(&given.key)).map(|given| given.row).collect();
@@ -135,13 +147,20 @@ impl Emitted {
                 Given { key, row: fresh.slice(row, 1) }
             });
         }
-        let rows = if rows.is_empty() { RecordBatch::new_empty(fresh.schema()) } else { interleave_record_batch(&[fresh], &rows)? };
+        let rows = if rows.is_empty() {
+            RecordBatch::new_empty(fresh.schema())
+        } else {
+            interleave_record_batch(&[fresh], &rows)?
+        };
         Ok(Changes { rows, withdrawn: concat_batches(&fresh.schema(), &withdrawn)? })
     }
 
     /// Whether anything was given for result times within `[from, to]`.
     pub(crate) fn any(&self, from: i64, to: i64) -> bool {
-        self.rows.range((from, Encoded::default())..(to.saturating_add(1), Encoded::default())).next().is_some()
+        self.rows
+            .range((from, Encoded::default())..(to.saturating_add(1), Encoded::default()))
+            .next()
+            .is_some()
     }
 
     /// Forgets what can no longer be corrected.

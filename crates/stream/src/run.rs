@@ -20,7 +20,11 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn new(plan: Arc<dyn ExecutionPlan>, context: Arc<TaskContext>, runtime: Arc<Runtime>) -> Self {
+    pub(crate) fn new(
+        plan: Arc<dyn ExecutionPlan>,
+        context: Arc<TaskContext>,
+        runtime: Arc<Runtime>,
+    ) -> Self {
         Self { plan, context, runtime }
     }
 

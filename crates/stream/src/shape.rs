@@ -47,11 +47,19 @@ pub(crate) fn seconds(micros: i64) -> String {
 pub(crate) fn unsupported(plan: &LogicalPlan) -> (&'static str, String) {
     let (near, what) = match plan {
         LogicalPlan::Limit(_) => ("LIMIT", "LIMIT: which rows come first is not known while they still come"),
-        LogicalPlan::Sort(_) => ("ORDER BY", "ORDER BY: a stream has no last row to sort by; sort when you read the view"),
-        LogicalPlan::Distinct(_) => ("DISTINCT", "DISTINCT without a window; group by date_bin(INTERVAL, time)"),
+        LogicalPlan::Sort(_) => {
+            ("ORDER BY", "ORDER BY: a stream has no last row to sort by; sort when you read the view")
+        }
+        LogicalPlan::Distinct(_) => {
+            ("DISTINCT", "DISTINCT without a window; group by date_bin(INTERVAL, time)")
+        }
         LogicalPlan::RecursiveQuery(_) => ("RECURSIVE", "a recursive query"),
-        LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => ("", "a statement that writes; a query file holds one SELECT"),
-        LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => ("", "a statement that is no query; a query file holds one SELECT"),
+        LogicalPlan::Dml(_) | LogicalPlan::Copy(_) => {
+            ("", "a statement that writes; a query file holds one SELECT")
+        }
+        LogicalPlan::Ddl(_) | LogicalPlan::Statement(_) => {
+            ("", "a statement that is no query; a query file holds one SELECT")
+        }
         LogicalPlan::Subquery(_) => ("SELECT", "a subquery in an expression; write a join with time bounds"),
         _ => ("", "an operator that no live shape has"),
     };
@@ -101,7 +109,9 @@ fn unrepeatable(expr: &Expr) -> Option<&'static str> {
     const CLOCKS: [&str; 6] = ["now", "current_timestamp", "current_date", "current_time", "today", "random"];
     let Expr::ScalarFunction(function) = expr else { return None };
     let named = CLOCKS.into_iter().find(|name| *name == function.name());
-    named.or_else(|| (function.func.signature().volatility == Volatility::Volatile).then_some("a volatile function"))
+    named.or_else(|| {
+        (function.func.signature().volatility == Volatility::Volatile).then_some("a volatile function")
+    })
 }
 
 /// The shape of an optimised plan in which `hop` gives panes.
@@ -147,20 +157,28 @@ fn panes(aggregate: &Aggregate) -> Result<Option<PaneShape>, Unbounded> {
             marked.push(key);
             continue;
         };
-        let found = shape.get_or_insert(PaneShape { windowing, start: None, end: None, sliding: role != Role::Bin });
+        let found =
+            shape.get_or_insert(PaneShape { windowing, start: None, end: None, sliding: role != Role::Bin });
         match role {
             Role::Bin if found.sliding || found.start.is_some() => {}
             Role::Bin | Role::Start => found.start = Some(index),
             Role::End => found.end = Some(index),
         }
         if found.sliding && found.windowing != windowing {
-            return Err(Unbounded { near: "hop", reason: "windows of different slides or sizes in one aggregate do not run live".into() });
+            return Err(Unbounded {
+                near: "hop",
+                reason: "windows of different slides or sizes in one aggregate do not run live".into(),
+            });
         }
     }
     let inside = marked.into_iter().chain(&aggregate.aggr_expr);
-    let misused = inside.map(|expr| substitute(expr, &aggregate.input)).any(|found| found.iter().flatten().any(has_marker));
+    let misused = inside
+        .map(|expr| substitute(expr, &aggregate.input))
+        .any(|found| found.iter().flatten().any(has_marker));
     if misused || filters_marker(&aggregate.input) {
-        let reason = "window_start and window_end of hop can only be grouped by, and be used above the aggregate".into();
+        let reason =
+            "window_start and window_end of hop can only be grouped by, and be used above the aggregate"
+                .into();
         return Err(Unbounded { near: "hop", reason });
     }
     Ok(shape)
@@ -240,17 +258,22 @@ fn filters_marker(plan: &LogicalPlan) -> bool {
 
 /// `expr` over the columns of the scans below `plan`, once for each branch.
 fn substitute(expr: &Expr, plan: &LogicalPlan) -> Option<Vec<Expr>> {
-    (0..branches(plan)?).map(|branch| {
-        let replaced = expr.clone().transform_down(|expr| match &expr {
-            Expr::Column(column) => {
-                let index = plan.schema().index_of_column(column)?;
-                let origin = origin(plan, index, branch);
-                Ok(origin.map_or_else(|| Transformed::no(expr), |origin| Transformed::new(origin, true, TreeNodeRecursion::Jump)))
-            }
-            _ => Ok(Transformed::no(expr)),
-        });
-        replaced.ok().map(|replaced| replaced.data)
-    }).collect()
+    (0..branches(plan)?)
+        .map(|branch| {
+            let replaced = expr.clone().transform_down(|expr| match &expr {
+                Expr::Column(column) => {
+                    let index = plan.schema().index_of_column(column)?;
+                    let origin = origin(plan, index, branch);
+                    Ok(origin.map_or_else(
+                        || Transformed::no(expr),
+                        |origin| Transformed::new(origin, true, TreeNodeRecursion::Jump),
+                    ))
+                }
+                _ => Ok(Transformed::no(expr)),
+            });
+            replaced.ok().map(|replaced| replaced.data)
+        })
+        .collect()
 }
 
 /// What output column `index` of `plan` is in its `branch`-th scan.

@@ -8,7 +8,7 @@ use datafusion::common::Result;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use hexwatch_contract::time::millis_of;
-use hexwatch_sql::{Emit, QueryFile};
+use hexwatch_sql::{Emit, QueryFile, QueryFileError};
 
 use crate::error::Refusal;
 use crate::hit::{self, Rule};
@@ -35,15 +35,17 @@ pub(crate) struct Spec {
 
 impl Spec {
     /// What `file` asks for.
-    pub(crate) fn of(file: &QueryFile) -> Self {
+    pub(crate) fn of(file: &QueryFile) -> Result<Self, Refusal> {
         let told = match &file.rule {
-            Some(rule) => Told::Rule(Rule { name: rule.rule.as_str().into(), version: rule.version, class: rule.class }),
+            Some(rule) => {
+                Told::Rule(Rule { name: rule.rule.as_str().into(), version: rule.version, class: rule.class })
+            }
             None => Told::View(file.output),
         };
-        Self {
-            file: file.path.clone(),
+        Ok(Self {
+            file: file.file.clone(),
             text: file.text.clone(),
-            sql: file.sql(),
+            sql: file.sql().map_err(refused)?,
             name: file.name.as_str().into(),
             told,
             key: file.key.clone(),
@@ -51,7 +53,7 @@ impl Spec {
             immediate: file.emit == Emit::Immediate,
             lateness: file.lateness,
             lookback: file.lookback.map(|lookback| millis_of(lookback).saturating_mul(1000)),
-        }
+        })
     }
 
     /// The plan as written.
@@ -66,9 +68,13 @@ impl Spec {
         let near = near.to_lowercase();
         let lines = || self.text.lines().enumerate();
         let found = lines().find(|(_, line)| {
-            !near.is_empty() && line.trim_start().starts_with("--") == is_header && line.to_lowercase().contains(&near)
+            !near.is_empty()
+                && line.trim_start().starts_with("--") == is_header
+                && line.to_lowercase().contains(&near)
         });
-        let found = found.or_else(|| lines().find(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with("--")));
+        let found = found.or_else(|| {
+            lines().find(|(_, line)| !line.trim().is_empty() && !line.trim_start().starts_with("--"))
+        });
         Refusal { file: self.file.clone(), line: found.map_or(1, |(index, _)| index + 1), reason }
     }
 
@@ -83,9 +89,17 @@ impl Spec {
             return Ok((0..schema.fields().len()).collect());
         }
         let find = |name: &&str| {
-            let missing = || Unbounded { near: "key:", reason: format!("the key column `{name}` is not in the result") };
+            let missing = || Unbounded {
+                near: "key:",
+                reason: format!("the key column `{name}` is not in the result"),
+            };
             schema.index_of(name).map_err(|_| missing())
         };
         names.iter().map(find).collect()
     }
+}
+
+fn refused(error: QueryFileError) -> Refusal {
+    let reason = format!("`{}`: {}; {}", error.field, error.problem, error.fix);
+    Refusal { file: error.file, line: error.line, reason }
 }

@@ -39,7 +39,14 @@ impl Watermarks {
 
     /// Takes `partition` into the minimum at `watermark`, before it has spoken: a backlog that is read
     /// unevenly must not make the slower partition's rows late.
-    pub fn assign(&mut self, partition: Partition, topic: Topic, lateness: Duration, from: EventTime, now: EventTime) {
+    pub fn assign(
+        &mut self,
+        partition: Partition,
+        topic: Topic,
+        lateness: Duration,
+        from: EventTime,
+        now: EventTime,
+    ) {
         let progress = Progress { topic, lateness, watermark: from, at_end: false, heard_at: now };
         self.partitions.insert(partition, progress);
     }
@@ -75,7 +82,11 @@ impl Watermarks {
     /// counts as `now - lateness` (so that timers go on when everything is silent). It never goes back.
     pub fn merge(&mut self, now: EventTime) -> EventTime {
         let contributions = self.partitions.values().map(|progress| {
-            if self.is_idle(progress, now) { progress.watermark.max(now - progress.lateness) } else { progress.watermark }
+            if self.is_idle(progress, now) {
+                progress.watermark.max(now - progress.lateness)
+            } else {
+                progress.watermark
+            }
         });
         if let Some(least) = contributions.min() {
             self.merged = self.merged.max(least);
@@ -99,6 +110,14 @@ impl Watermarks {
     pub fn latest(&self) -> Option<EventTime> {
         let spoken = self.partitions.values().filter(|progress| progress.watermark > EventTime::MIN);
         spoken.map(|progress| progress.watermark + progress.lateness).max()
+    }
+
+    /// For each assigned partition the latest event time it has shown, and whether it is idle at `now`.
+    pub fn progress(&self, now: EventTime) -> impl Iterator<Item = (&Partition, Option<EventTime>, bool)> {
+        self.partitions.iter().map(move |(partition, progress)| {
+            let latest = Some(progress.watermark).filter(|watermark| *watermark > EventTime::MIN);
+            (partition, latest.map(|watermark| watermark + progress.lateness), self.is_idle(progress, now))
+        })
     }
 
     /// How far back duplicates of `topic` can still be on time: the least watermark of its partitions,

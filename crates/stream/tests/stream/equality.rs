@@ -6,8 +6,9 @@ use super::files::{self, QueryFile};
 use super::world::{self, PLAIN, Reading, deliveries, happenings, over_history, read};
 
 fn every_file() -> Vec<QueryFile> {
-    let files: Vec<_> = files::of_folder("views").into_iter().chain(files::of_folder("rules")).collect();
-    assert!(files.len() > 5, "the repository's own queries are gone");
+    let own = files::of_folder("views").into_iter().chain(files::of_folder("rules"));
+    let files: Vec<_> = own.chain(files::of_the_documentation()).collect();
+    assert!(files.len() > 8, "the repository's own queries are gone");
     files
 }
 
@@ -29,7 +30,10 @@ fn differences(
 ) -> Vec<String> {
     let keys: std::collections::BTreeSet<_> = live.keys().chain(history.keys()).collect();
     let differ = keys.into_iter().filter(|key| live.get(*key) != history.get(*key));
-    differ.take(6).map(|key| format!("{key:?}\n  live    {:?}\n  history {:?}", live.get(key), history.get(key))).collect()
+    differ
+        .take(6)
+        .map(|key| format!("{key:?}\n  live    {:?}\n  history {:?}", live.get(key), history.get(key)))
+        .collect()
 }
 
 #[test]
@@ -49,7 +53,10 @@ fn every_query_gives_the_same_rows_live_as_over_history() {
     }
     for file in &files {
         let (name, spoken) = (file.name.clone(), &spoken);
-        assert!(spoken.iter().any(|query| file.rule.is_some() || *query == name), "{name} gave no row: the test says nothing of it");
+        assert!(
+            spoken.iter().any(|query| file.rule.is_some() || *query == name),
+            "{name} gave no row: the test says nothing of it"
+        );
     }
 }
 
@@ -68,7 +75,8 @@ fn the_order_and_the_batching_of_the_records_change_no_row() {
 #[test]
 fn a_row_behind_the_watermark_corrects_what_was_given() {
     let files = every_file();
-    let reading = Reading { seed: 5, disorder: Duration::from_secs(120), duplicates: 6, chunk: 25, uneven: false };
+    let reading =
+        Reading { seed: 5, disorder: Duration::from_secs(120), duplicates: 6, chunk: 25, uneven: false };
     let records = happenings(5);
     let outcome = read(&files, &deliveries(&records, reading), true);
     assert_eq!(outcome.accounts.accepted, records.len() as u64, "two minutes late is within the horizon");
@@ -84,9 +92,20 @@ fn a_row_beyond_the_horizon_is_kept_as_late_and_changes_nothing() {
     let records = happenings(6);
     let mut late = deliveries(&records, PLAIN);
     let last = late.last().unwrap().clone();
-    let straggler = world::Record::new(hexwatch_contract::Topic::Access, "door-1", world::after(1.0), "straggler", &serde_json::json!({"event": "door_open"}));
-    let door = late.iter().rev().find(|delivery| delivery.chunk.partition == world::partition_of(&straggler)).unwrap();
-    let chunk = world::chunk(straggler.topic, straggler.partition, door.chunk.next_offset, &[straggler.clone()]);
+    let straggler = world::Record::new(
+        hexwatch_contract::Topic::Access,
+        "door-1",
+        world::after(1.0),
+        "straggler",
+        &serde_json::json!({"event": "door_open"}),
+    );
+    let door = late
+        .iter()
+        .rev()
+        .find(|delivery| delivery.chunk.partition == world::partition_of(&straggler))
+        .unwrap();
+    let chunk =
+        world::chunk(straggler.topic, straggler.partition, door.chunk.next_offset, &[straggler.clone()]);
     let plain = read(&files, &late, true);
     late.push(world::Delivery { now: last.now, chunk });
     let with = read(&files, &late, true);

@@ -7,7 +7,9 @@ use hexwatch_stream::Input;
 use serde_json::json;
 
 use super::files::{self, QueryFile};
-use super::world::{self, Outcome, PLAIN, Reading, Record, after, begin, chunk, deliveries, engine, happenings, read, start};
+use super::world::{
+    self, Outcome, PLAIN, Reading, Record, after, begin, chunk, deliveries, engine, happenings, read, start,
+};
 
 fn counts() -> Vec<QueryFile> {
     vec![files::parse(
@@ -30,7 +32,8 @@ fn one_event_a_year_ahead_changes_nothing_for_others() {
     let reading = Reading { seed: 11, disorder: Duration::from_secs(9), ..PLAIN };
     let plain = read(&files, &deliveries(&records, reading), true);
     // Its clock and its gateway's lie alike: not even the time that ingest falls back on is any good.
-    let mut liar = Record::new(Topic::Patrol, "officer-x", after(60.0), "liar", &json!({ "kind": "checkpoint" }));
+    let mut liar =
+        Record::new(Topic::Patrol, "officer-x", after(60.0), "liar", &json!({ "kind": "checkpoint" }));
     liar.body.insert("time".into(), after(365.0 * 86_400.0).to_string().into());
     liar.body.insert("time_quality".into(), "suspect".into());
     let mut with = records.clone();
@@ -46,13 +49,18 @@ fn a_silent_partition_delays_windows_by_the_idle_timeout_and_no_more() {
     let mut engine = engine(&files);
     let mut outcome = Outcome::default();
     begin(&mut engine, true);
-    let records: Vec<Record> = (0..40).map(|second| opening("door-1", f64::from(second), &second.to_string())).collect();
+    let records: Vec<Record> =
+        (0..40).map(|second| opening("door-1", f64::from(second), &second.to_string())).collect();
     let (partition, number) = (world::partition_of(&records[0]), records[0].partition);
     for (offset, record) in (0..).zip(&records) {
         let input = Input::Chunk(chunk(Topic::Access, number, offset, std::slice::from_ref(record)));
         outcome.fold(engine.step(record.time, input).unwrap(), &files);
     }
-    assert_eq!(outcome.results.len(), 2, "the other partitions have been silent for 30 s: door-1 leads, 10 s behind");
+    assert_eq!(
+        outcome.results.len(),
+        2,
+        "the other partitions have been silent for 30 s: door-1 leads, 10 s behind"
+    );
     let silent = partition.clone();
     engine.step(after(40.0), Input::Behind(Partition::new("access", 1 - silent.partition))).unwrap();
     let before = engine.watermark();
@@ -65,7 +73,8 @@ fn a_silent_partition_delays_windows_by_the_idle_timeout_and_no_more() {
 
 #[test]
 fn a_timer_fires_while_everything_is_silent() {
-    let files: Vec<_> = files::of_folder("views").into_iter().filter(|file| file.name == "sensor_silence").collect();
+    let files: Vec<_> =
+        files::of_folder("views").into_iter().filter(|file| file.name == "sensor_silence").collect();
     let mut engine = engine(&files);
     let mut outcome = Outcome::default();
     begin(&mut engine, true);

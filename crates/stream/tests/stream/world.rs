@@ -186,7 +186,8 @@ fn happening(random: &mut ChaCha8Rng, id: &str) -> Record {
         4..=6 => {
             let kind = pick(random, &["loitering", "line_crossed", "flame", "smoke", "count"]);
             let class = pick(random, &["human", "human", "vehicle", "fire"]);
-            let body = json!({ "kind": kind, "phase": "start", "object_class": class, "score": score, "count": 1 });
+            let body =
+                json!({ "kind": kind, "phase": "start", "object_class": class, "score": score, "count": 1 });
             (Topic::CameraAlert, format!("camera-{number}"), body)
         }
         7 | 8 => {
@@ -196,10 +197,20 @@ fn happening(random: &mut ChaCha8Rng, id: &str) -> Record {
         }
         9 => {
             let state = pick(random, &["normal", "normal", "prealarm", "alarm"]);
-            (Topic::Iot, format!("smoke-{number}"), json!({ "property": "smoke_obscuration", "state": state }))
+            (
+                Topic::Iot,
+                format!("smoke-{number}"),
+                json!({ "property": "smoke_obscuration", "state": state }),
+            )
         }
-        10 => (Topic::Panic, format!("panic-{}", number % 2), json!({ "kind": pick(random, &["panic", "test", "fire_manual"]) })),
-        _ => (Topic::Patrol, format!("officer-{number}"), json!({ "kind": "checkpoint", "checkpoint": "c1" })),
+        10 => (
+            Topic::Panic,
+            format!("panic-{}", number % 2),
+            json!({ "kind": pick(random, &["panic", "test", "fire_manual"]) }),
+        ),
+        _ => {
+            (Topic::Patrol, format!("officer-{number}"), json!({ "kind": "checkpoint", "checkpoint": "c1" }))
+        }
     };
     Record::new(topic, &device, after(seconds), id, &body)
 }
@@ -218,7 +229,8 @@ pub(crate) struct Reading {
     pub(crate) uneven: bool,
 }
 
-pub(crate) const PLAIN: Reading = Reading { seed: 0, disorder: Duration::ZERO, duplicates: 0, chunk: 50, uneven: false };
+pub(crate) const PLAIN: Reading =
+    Reading { seed: 0, disorder: Duration::ZERO, duplicates: 0, chunk: 50, uneven: false };
 
 /// A stretch of one partition, ready to be read at `now`.
 #[derive(Clone)]
@@ -254,7 +266,12 @@ pub(crate) fn deliveries(records: &[Record], reading: Reading) -> Vec<Delivery> 
             let (now, next) = rest.split_at(random.random_range(1..=reading.chunk).min(rest.len()));
             found.push(Delivery {
                 now: EventTime::from_millis(now.last().unwrap().0 + 1),
-                chunk: chunk(topic, number, offset, &now.iter().map(|(_, record)| record.clone()).collect::<Vec<_>>()),
+                chunk: chunk(
+                    topic,
+                    number,
+                    offset,
+                    &now.iter().map(|(_, record)| record.clone()).collect::<Vec<_>>(),
+                ),
             });
             offset += i64::try_from(now.len()).unwrap();
             rest = next;
@@ -262,10 +279,13 @@ pub(crate) fn deliveries(records: &[Record], reading: Reading) -> Vec<Delivery> 
     }
     if reading.uneven {
         let end = found.iter().map(|delivery| delivery.now).max().unwrap_or_else(start);
-        let mut order: Vec<Partition> = found.iter().map(|delivery| delivery.chunk.partition.clone()).collect();
+        let mut order: Vec<Partition> =
+            found.iter().map(|delivery| delivery.chunk.partition.clone()).collect();
         order.dedup();
         order.shuffle(&mut random);
-        found.sort_by_key(|delivery| order.iter().position(|partition| *partition == delivery.chunk.partition));
+        found.sort_by_key(|delivery| {
+            order.iter().position(|partition| *partition == delivery.chunk.partition)
+        });
         found.iter_mut().for_each(|delivery| delivery.now = end);
     } else {
         found.sort_by_key(|delivery| delivery.now);
@@ -275,12 +295,16 @@ pub(crate) fn deliveries(records: &[Record], reading: Reading) -> Vec<Delivery> 
 
 /// A chunk of `records` from `offset` on.
 pub(crate) fn chunk(topic: Topic, number: i32, offset: i64, records: &[Record]) -> Chunk {
-    let rows: Vec<Value> = records.iter().zip(offset..).map(|(record, offset)| {
-        let mut row = record.body.clone();
-        row.insert("partition".into(), number.into());
-        row.insert("offset".into(), offset.into());
-        Value::Object(row)
-    }).collect();
+    let rows: Vec<Value> = records
+        .iter()
+        .zip(offset..)
+        .map(|(record, offset)| {
+            let mut row = record.body.clone();
+            row.insert("partition".into(), number.into());
+            row.insert("offset".into(), offset.into());
+            Value::Object(row)
+        })
+        .collect();
     let mut decoder = ReaderBuilder::new(event::schema(topic)).build_decoder().unwrap();
     decoder.serialize(&rows).unwrap();
     let identities = records.iter().map(Record::identity).collect();
@@ -356,10 +380,12 @@ pub(crate) fn view_rows(file: &QueryFile, rows: &RecordBatch) -> Vec<((String, S
     writer.write(rows).unwrap();
     writer.finish().unwrap();
     let bytes = writer.into_inner();
-    let rows: Vec<Map<String, Value>> = if bytes.is_empty() { vec![] } else { serde_json::from_slice(&bytes).unwrap() };
+    let rows: Vec<Map<String, Value>> =
+        if bytes.is_empty() { vec![] } else { serde_json::from_slice(&bytes).unwrap() };
     rows.into_iter()
         .map(|row| {
-            let key: Vec<String> = keys.iter().map(|key| row.get(key).unwrap_or(&Value::Null).to_string()).collect();
+            let key: Vec<String> =
+                keys.iter().map(|key| row.get(key).unwrap_or(&Value::Null).to_string()).collect();
             ((file.name.clone(), key.join("/")), serde_json::to_string(&row).unwrap())
         })
         .collect()
@@ -395,7 +421,12 @@ pub(crate) fn begin(engine: &mut Engine, live: bool) {
     }
 }
 
-pub(crate) fn proceed(engine: &mut Engine, deliveries: &[Delivery], files: &[QueryFile], outcome: &mut Outcome) {
+pub(crate) fn proceed(
+    engine: &mut Engine,
+    deliveries: &[Delivery],
+    files: &[QueryFile],
+    outcome: &mut Outcome,
+) {
     for delivery in deliveries {
         outcome.fold(engine.step(delivery.now, Input::Chunk(delivery.chunk.clone())).unwrap(), files);
     }
@@ -415,7 +446,12 @@ pub(crate) fn over_history(files: &[QueryFile], outcome: &Outcome) -> BTreeMap<(
             let schema = event::schema(topic);
             let batches = outcome.admitted.get(&topic).cloned().unwrap_or_default();
             let batch = concat_batches(&schema, &batches).unwrap();
-            context.register_table(topic.table(), Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap())).unwrap();
+            context
+                .register_table(
+                    topic.table(),
+                    Arc::new(MemTable::try_new(schema, vec![vec![batch]]).unwrap()),
+                )
+                .unwrap();
         }
         for (name, table) in registry().tables {
             let table = MemTable::try_new(table.schema(), vec![vec![table]]).unwrap();
@@ -436,7 +472,12 @@ pub(crate) fn over_history(files: &[QueryFile], outcome: &Outcome) -> BTreeMap<(
                 let rows = view_rows(file, &rows);
                 let before = results.len();
                 results.extend(rows);
-                assert_eq!(results.len() - before, expected, "a key comes twice over history in {}", file.name);
+                assert_eq!(
+                    results.len() - before,
+                    expected,
+                    "a key comes twice over history in {}",
+                    file.name
+                );
             }
         }
         results
@@ -446,6 +487,8 @@ pub(crate) fn over_history(files: &[QueryFile], outcome: &Outcome) -> BTreeMap<(
 /// A restart from `checkpoint`: the deliveries from its offsets on, cut where it says.
 pub(crate) fn again(deliveries: &[Delivery], checkpoint: &Checkpoint) -> Vec<Delivery> {
     let from = checkpoint.replay_from();
-    let kept = deliveries.iter().filter(|delivery| from.get(&delivery.chunk.partition).is_none_or(|from| delivery.chunk.first_offset >= *from));
+    let kept = deliveries.iter().filter(|delivery| {
+        from.get(&delivery.chunk.partition).is_none_or(|from| delivery.chunk.first_offset >= *from)
+    });
     kept.cloned().collect()
 }
