@@ -159,6 +159,18 @@ impl Config {
     }
 }
 
+impl Config {
+    /// For printing: what may be a secret is not shown.
+    pub(crate) fn with_secrets_masked(&self) -> Self {
+        let mut shown = self.clone();
+        let is_secret = |name: &str| ["password", "secret", "key", "token"].iter().any(|word| name.contains(word));
+        for (_, value) in shown.kafka.properties.iter_mut().filter(|(name, _)| is_secret(name)) {
+            "***".clone_into(value);
+        }
+        shown
+    }
+}
+
 /// Lays `over` on `under`, table by table.
 fn overlay(under: &mut Table, over: Table) {
     for (key, value) in over {

@@ -4,6 +4,8 @@ mod cli;
 mod command;
 mod config;
 mod pipeline;
+mod queries;
+mod site;
 mod telemetry;
 
 use std::process::ExitCode;
@@ -28,6 +30,6 @@ fn main() -> ExitCode {
 
 /// Says one line to the person at the terminal.
 #[allow(clippy::print_stderr, reason = "the terminal is the outlet here")]
-fn tell(line: &str) {
+pub(crate) fn tell(line: &str) {
     eprintln!("{line}");
 }

@@ -1,0 +1,327 @@
+//! The one place that sees all stages.
+//!
+//! Threads and queues, each with its bound:
+//! - `kafka-reader` (of `ingest`) decodes and fills `events`: some chunks, so that a slow engine holds the reader back
+//!   and the reader Kafka;
+//! - `engine` takes events and requests, steps, and writes the alarm log before anybody hears of an alarm;
+//! - `requests` holds what people ask of alarms; a full queue makes their request wait;
+//! - `commits` holds one commit; while the history is busy, rows gather in the ledger, and beyond twice a commit's
+//!   size the engine waits;
+//! - `audit` holds reads by persons on their way to the log; a read waits for its place there.
+
+mod audit;
+mod committer;
+mod desk;
+mod device_states;
+mod doors;
+mod ends;
+mod health;
+mod ledger;
+mod outlet;
+mod rows;
+mod scores;
+mod worker;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use hexwatch_alarm::{Settings as BookSettings, Surroundings};
+use hexwatch_contract::{Account, Cell, Clock, EventTime, ManualClock, SystemClock, Topic};
+use hexwatch_grid::Site;
+use hexwatch_history::{History, Reader as HistoryReader, Resume};
+use hexwatch_ingest::reader::{Settings as ReaderSettings, Source};
+use hexwatch_ingest::{Brokers, Event, Publisher, Reader, Tolerances};
+use hexwatch_risk::Terms;
+use hexwatch_server::{About, Accounts, AppState, Limits, Live, Metrics, check_listen};
+use hexwatch_sql::QueryFile;
+use hexwatch_stream::{Checkpoint, Engine, EngineConfig, Registry};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ClockKind, Config};
+use crate::queries;
+pub(crate) use doors::{parse as parse_query, session};
+
+use desk::Desk;
+use doors::{Door, Hand, LogSource, Outlines};
+use ends::Ends;
+use health::Sources;
+use ledger::Ledger;
+use outlet::Outlet;
+use scores::Scores;
+use worker::{Queues, Summary, Worker};
+
+/// Requests of people that wait for the engine.
+const REQUESTS: usize = 256;
+/// Audited reads that wait for the log.
+const AUDITS: usize = 1_024;
+/// How long the last rows may take on their way out.
+const LAST_FLUSH: Duration = Duration::from_secs(30);
+
+/// What to run.
+pub(crate) struct Plan {
+    pub(crate) config: Config,
+    pub(crate) brokers: Brokers,
+    pub(crate) site: Site,
+    pub(crate) accounts: Accounts,
+    /// `live`, `demo` or `replay`.
+    pub(crate) mode: &'static str,
+    /// Read to the ends of the start, then end.
+    pub(crate) until_end: bool,
+}
+
+/// What a run has done.
+pub(crate) struct Report {
+    pub(crate) totals: BTreeMap<Topic, Account>,
+    pub(crate) alarm_changes: u64,
+}
+
+/// Everything the stages share.
+struct Ground {
+    site: Arc<Site>,
+    wall: Arc<dyn Clock>,
+    engine: Arc<dyn Clock>,
+    event: Option<Arc<ManualClock>>,
+    live: Live,
+    metrics: Metrics,
+    outlet: Outlet,
+}
+
+/// Runs until `stop`, until a stage fails, or until everything has been read.
+pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
+    let listener = listen(&plan).await?;
+    let ground = ground(&plan)?;
+    let history = History::open(&plan.config.history.data_dir, Arc::clone(&ground.wall)).await?;
+    let resume = history.writer.resume();
+    let checkpoint = checkpoint_of(&resume)?;
+    let door = Door::open(history.reader.clone(), &ground.site, &plan.config.queries)?;
+
+    let (engine, scores, sources, view_keys) = engine(&plan, &ground, &history.reader, checkpoint.as_ref()).await?;
+    let desk = desk(&plan, &ground, &history)?;
+    let (reader, events) = read(&plan, &ground, checkpoint.as_ref())?;
+    let worker = Worker {
+        engine,
+        desk,
+        scores,
+        ledger: Ledger::new(view_keys.clone(), rule_version(&view_keys)),
+        outlet: ground.outlet.clone(),
+        live: ground.live.clone(),
+        metrics: ground.metrics.clone(),
+        clock: Arc::clone(&ground.engine),
+        event_clock: ground.event.clone(),
+        wall_clock: Arc::clone(&ground.wall),
+        sources,
+        ends: plan.until_end.then(Ends::default),
+        view_keys,
+        told_until: resume.offsets.clone(),
+        commit_interval: plan.config.history.commit_interval,
+        commit_rows: plan.config.history.commit_rows,
+        default_site: site_name(&ground.site),
+        totals: BTreeMap::new(),
+    };
+
+    let (requests, request_queue) = mpsc::channel(REQUESTS);
+    let (commits, commit_queue) = mpsc::channel(1);
+    let (audit, audit_queue) = mpsc::channel(AUDITS);
+    let serving = stop.child_token();
+    let app = AppState {
+        live: ground.live.clone(),
+        alarms: Arc::new(LogSource::new(Arc::clone(&history.alarms))),
+        actions: Arc::new(Hand::new(requests)),
+        queries: Arc::new(door),
+        geometry: Arc::new(Outlines),
+        site_map: doors::site_map(&ground.site),
+        accounts: plan.accounts.clone(),
+        audit,
+        about: About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mode: plan.mode.to_owned(),
+            time_zone: doors::time_zone(&ground.site),
+        },
+        limits: Limits { clients: plan.config.server.max_clients, ..Limits::default() },
+    };
+    let server = tokio::spawn(hexwatch_server::serve(listener, app, serving.clone()));
+    let auditor = tokio::spawn(audit::run(plan.config.history.data_dir.clone(), audit_queue));
+    let committer = tokio::spawn(committer::run(history.writer, commit_queue, Arc::clone(&reader)));
+    let queues = Queues { events, requests: request_queue, commits, stop: stop.clone() };
+    let worked = work(worker, queues).await;
+
+    // The engine has hung up, so the history ends after its last commit; people may look until then.
+    let committed = committer.await.context("the history's task failed")?;
+    if let Err(error) = ground.outlet.flush(LAST_FLUSH) {
+        tracing::error!(%error, "not everything reached Kafka; it is in the history");
+    }
+    serving.cancel();
+    server.await.context("the server's task failed")?.context("serving")?;
+    auditor.await.context("the audit's task failed")??;
+    let summary = worked?;
+    committed?;
+    Ok(Report { totals: summary.totals, alarm_changes: summary.alarm_changes })
+}
+
+/// Runs the engine on a thread of its own: a step runs queries to their end, and would hold up a runtime's worker.
+async fn work(worker: Worker, queues: Queues) -> Result<Summary> {
+    let runtime = tokio::runtime::Handle::current();
+    let thread: JoinHandle<Result<Summary>> = tokio::task::spawn_blocking(move || {
+        let name = std::thread::Builder::new().name("engine".to_owned());
+        let thread = name.spawn(move || worker.run(&runtime, queues)).context("starting the engine's thread")?;
+        thread.join().map_err(|_| anyhow!("the engine's thread panicked; what it had acknowledged is kept"))?
+    });
+    thread.await.context("the engine's task failed")?
+}
+
+async fn listen(plan: &Plan) -> Result<TcpListener> {
+    let address = plan.config.server.listen;
+    check_listen(address, false, &plan.accounts)?;
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("listening on {address}: is another hexwatch running? choose another with --listen"))
+}
+
+fn ground(plan: &Plan) -> Result<Ground> {
+    let wall: Arc<dyn Clock> = Arc::new(SystemClock);
+    let event = (plan.config.time.clock == ClockKind::Event).then(|| Arc::new(ManualClock::at(EventTime::MIN)));
+    let engine: Arc<dyn Clock> = match &event {
+        Some(clock) => Arc::<ManualClock>::clone(clock),
+        None => Arc::clone(&wall),
+    };
+    let metrics = Metrics::new();
+    let live = Live::new(Arc::clone(&engine), Arc::clone(&wall), metrics.clone());
+    let publisher = if plan.config.kafka.publish { Some(Arc::new(Publisher::new(&plan.brokers)?)) } else { None };
+    let outlet = Outlet::new(publisher, &plan.config.kafka.output_prefix);
+    Ok(Ground { site: Arc::new(plan.site.clone()), wall, engine, event, live, metrics, outlet })
+}
+
+/// What the engine left with the last commit; `None` in a new data folder.
+fn checkpoint_of(resume: &Resume) -> Result<Option<Checkpoint>> {
+    if resume.number == 0 || resume.state.is_null() {
+        return Ok(None);
+    }
+    serde_json::from_value(resume.state.clone())
+        .map(Some)
+        .context("reading the checkpoint: it was written by another version; start from an empty data folder")
+}
+
+type EngineParts = (Engine, Option<Scores>, Sources, BTreeMap<Arc<str>, Vec<String>>);
+
+/// The engine with every query that can run, taken up where the last commit left it.
+async fn engine(
+    plan: &Plan,
+    ground: &Ground,
+    history: &HistoryReader,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<EngineParts> {
+    let settings = &plan.config;
+    let terms: Option<Terms> = if settings.queries.risk { Some(queries::terms(&settings.queries.dir)?) } else { None };
+    let scores = terms.map(|terms| Scores::new(terms, settings.time.correction_horizon, &ground.site)).transpose()?;
+    let (files, mut statuses) = parse(queries::live(&settings.queries)?, settings);
+    let risk_queries = scores.as_ref().map(|scores| scores.queries().to_vec()).unwrap_or_default();
+    let all: Vec<QueryFile> = files.iter().cloned().chain(risk_queries).collect();
+    let (mut engine, refusals) = Engine::new(engine_config(settings), &registry(&ground.site)?, &all)?;
+    for refusal in refusals {
+        tracing::warn!("{refusal}");
+        statuses.push(queries::refused(&refusal.file, refusal.to_string()));
+    }
+    let refused: Vec<String> = statuses.iter().map(|status| status.name.clone()).collect();
+    statuses.extend(files.iter().filter(|file| !refused.contains(&file.name)).map(doors::status));
+    let mut scores = scores;
+    if let Some(checkpoint) = checkpoint {
+        if let (Some(scores), Some(watermark)) = (&mut scores, checkpoint.watermark) {
+            let session = doors::session(history, &ground.site)?;
+            scores.restore(&session, watermark).await?;
+        }
+        engine.restore(checkpoint.clone());
+    }
+    let view_keys = all.iter().map(|file| (Arc::from(file.name.as_str()), file.key.clone())).collect();
+    Ok((engine, scores, Sources::new(statuses), view_keys))
+}
+
+/// Parses files; those whose header is wrong are told of, and the others go on.
+fn parse(texts: Vec<queries::Text>, config: &Config) -> (Vec<QueryFile>, Vec<hexwatch_server::QueryStatus>) {
+    let (mut files, mut refused) = (Vec::new(), Vec::new());
+    for (path, text) in texts {
+        match doors::parse(&path, &text, &config.queries.parameters) {
+            Ok(file) => files.push(file),
+            Err(error) => {
+                tracing::warn!("{error}");
+                refused.push(queries::refused(&path, error.to_string()));
+            }
+        }
+    }
+    (files, refused)
+}
+
+fn engine_config(config: &Config) -> EngineConfig {
+    EngineConfig {
+        lateness: config.time.lateness_by_topic.clone(),
+        default_lateness: config.time.lateness,
+        correction_horizon: config.time.correction_horizon,
+        idle_timeout: config.time.idle_timeout,
+    }
+}
+
+fn registry(site: &Arc<Site>) -> Result<Registry> {
+    let tables = hexwatch_sql::catalog::site_rows(site)?;
+    Ok(Registry {
+        devices: site.devices().to_vec(),
+        places: Arc::<Site>::clone(site),
+        tables: tables.into_iter().map(|(name, rows)| (name.to_owned(), rows)).collect(),
+    })
+}
+
+/// A name for the set of queries that makes derived rows.
+fn rule_version(view_keys: &BTreeMap<Arc<str>, Vec<String>>) -> String {
+    let names: Vec<&str> = view_keys.keys().map(AsRef::as_ref).collect();
+    names.join(" ")
+}
+
+fn desk(plan: &Plan, ground: &Ground, history: &History) -> Result<Desk> {
+    let settings = BookSettings { replay: plan.mode == "replay", ..BookSettings::default() };
+    let site = Arc::clone(&ground.site);
+    let locate = move |cell: Cell| {
+        let grid = site.grid_of(cell);
+        Surroundings {
+            area: site.area_of(cell).map(str::to_owned),
+            grid: grid.map(|grid| grid.grid.clone()),
+            officer_role: grid.and_then(|grid| grid.officer_role.clone()),
+        }
+    };
+    let log = Arc::clone(&history.alarms);
+    Desk::open(settings, locate, log, ground.live.clone(), ground.outlet.clone(), Arc::clone(&ground.engine))
+}
+
+fn read(
+    plan: &Plan,
+    ground: &Ground,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<(Arc<Reader>, mpsc::Receiver<Event>)> {
+    let kafka = &plan.config.kafka;
+    let mut sources = Source::all(&kafka.input_prefix);
+    for (topic, names) in &kafka.topics {
+        sources.extend(names.iter().map(|name| Source { name: name.as_str().into(), topic: *topic }));
+    }
+    let mut settings = ReaderSettings::new(plan.brokers.clone(), sources);
+    settings.group.clone_from(&kafka.group);
+    settings.starts = checkpoint.map(Checkpoint::replay_from).unwrap_or_default();
+    settings.queue = plan.config.limits.queue_chunks;
+    settings.tolerances = Tolerances {
+        largest_record: plan.config.limits.max_record_bytes,
+        skew_max: plan.config.time.skew_max,
+        future_max: plan.config.time.future_max,
+    };
+    let places = Arc::<Site>::clone(&ground.site);
+    let (reader, events) = Reader::start(settings, places, Arc::clone(&ground.wall))?;
+    Ok((Arc::new(reader), events))
+}
+
+/// The site that answers for what names none.
+fn site_name(site: &Site) -> String {
+    match site.sites() {
+        [only] => only.site.clone(),
+        _ => hexwatch_grid::site::DEFAULT_SITE.to_owned(),
+    }
+}

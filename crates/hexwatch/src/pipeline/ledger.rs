@@ -1,0 +1,92 @@
+//! What the next commit will hold: rows of all tables since the last one, with the engine's place in its records.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::{Context as _, Result};
+use arrow::array::RecordBatch;
+use hexwatch_contract::catalog::{dead_letter_batch, late_batch, risk_batch};
+use hexwatch_contract::risk::CellRisk;
+use hexwatch_contract::{DeadLetter, EventBatch, EventTime};
+use hexwatch_history::{Commit, TableName};
+use hexwatch_stream::{Checkpoint, ViewRows};
+
+/// Rows on their way to history.
+pub(crate) struct Ledger {
+    rows: BTreeMap<TableName, Vec<RecordBatch>>,
+    count: usize,
+    letters: Vec<DeadLetter>,
+    view_keys: BTreeMap<Arc<str>, Vec<String>>,
+    rule_version: String,
+}
+
+impl Ledger {
+    /// An empty ledger. `view_keys` are the columns that identify a row of each view; `rule_version` names the set of
+    /// rules and views that make derived rows.
+    pub(crate) fn new(view_keys: BTreeMap<Arc<str>, Vec<String>>, rule_version: String) -> Self {
+        Self { rows: BTreeMap::new(), count: 0, letters: Vec::new(), view_keys, rule_version }
+    }
+
+    /// How many rows wait.
+    pub(crate) fn len(&self) -> usize {
+        self.count + self.letters.len()
+    }
+
+    pub(crate) fn admit(&mut self, events: Vec<EventBatch>) {
+        for batch in events {
+            self.add(TableName::Events(batch.topic), batch.records);
+        }
+    }
+
+    /// Keeps rows that came too late; the merged watermark stood at `watermark` then.
+    pub(crate) fn late(&mut self, late: &[EventBatch], watermark: EventTime) -> Result<()> {
+        for batch in late {
+            let rows = late_batch(&batch.records, watermark).context("writing late rows")?;
+            self.add(TableName::LateEvents, rows);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn refuse(&mut self, letters: impl IntoIterator<Item = DeadLetter>) {
+        self.letters.extend(letters);
+    }
+
+    pub(crate) fn risks(&mut self, risks: &[CellRisk]) {
+        if !risks.is_empty() {
+            self.add(TableName::RiskCells, risk_batch(risks));
+        }
+    }
+
+    pub(crate) fn view(&mut self, rows: &ViewRows) {
+        let key = self.view_keys.get(&rows.view).map(Vec::as_slice).unwrap_or_default();
+        let table = TableName::view(&rows.view, key);
+        self.add(table, rows.records.clone());
+    }
+
+    fn add(&mut self, table: TableName, records: RecordBatch) {
+        if records.num_rows() > 0 {
+            self.count += records.num_rows();
+            self.rows.entry(table).or_default().push(records);
+        }
+    }
+
+    /// Takes everything for one commit, which stands at `checkpoint`.
+    pub(crate) fn take(&mut self, checkpoint: &Checkpoint) -> Result<Commit> {
+        if !self.letters.is_empty() {
+            let letters = std::mem::take(&mut self.letters);
+            let rows = dead_letter_batch(&letters);
+            self.add(TableName::DeadLetters, rows);
+        }
+        self.count = 0;
+        let partitions = || checkpoint.partitions.iter();
+        Ok(Commit {
+            rows: std::mem::take(&mut self.rows).into_iter().collect(),
+            offsets: partitions().map(|place| (place.partition.clone(), place.next_offset)).collect(),
+            replay_from: checkpoint.replay_from(),
+            watermarks: partitions().filter_map(|place| Some((place.partition.clone(), place.watermark?))).collect(),
+            watermark: checkpoint.watermark.unwrap_or(EventTime::MIN),
+            rule_version: self.rule_version.clone(),
+            state: serde_json::to_value(checkpoint).context("writing the engine's checkpoint")?,
+        })
+    }
+}

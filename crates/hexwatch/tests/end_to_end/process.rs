@@ -1,0 +1,153 @@
+//! The built binary as a subprocess: what outsiders run is what is tested.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::io::Read as _;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// `hexwatch ARGUMENTS`, with nothing inherited that could change what it does.
+pub(crate) fn hexwatch<A: AsRef<OsStr>>(arguments: &[A]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hexwatch"));
+    command.args(arguments).env_remove("HEXWATCH_LOG").stdin(Stdio::null());
+    command
+}
+
+/// Runs to the end and gives the standard output; fails with the standard error where the command does.
+pub(crate) fn succeed(command: &mut Command) -> String {
+    let output = finish(command);
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?} failed\n{out}\n{err}");
+    out
+}
+
+/// Runs to the end and gives the standard error of a command that must fail.
+pub(crate) fn fail(command: &mut Command) -> String {
+    let output = finish(command);
+    assert!(!output.status.success(), "{command:?} should have failed\n{}", text(&output.stdout));
+    text(&output.stderr)
+}
+
+fn finish(command: &mut Command) -> Output {
+    command.output().expect("the binary runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A running `hexwatch`, killed when dropped.
+pub(crate) struct Running {
+    child: Child,
+    address: String,
+}
+
+impl Running {
+    /// Starts the command and waits until the server at `address` says it is ready.
+    pub(crate) fn start(command: &mut Command, address: &str) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let mut running = Self { child, address: address.to_owned() };
+        running.wait_for("the server to be ready", Duration::from_secs(60), |running| {
+            running.get("/readyz").is_ok_and(|(status, _)| status == 200)
+        });
+        running
+    }
+
+    /// The process's number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until `holds`, or fails saying what was waited for and what the process said.
+    pub(crate) fn wait_for(&mut self, what: &str, limit: Duration, mut holds: impl FnMut(&Self) -> bool) {
+        let begin = Instant::now();
+        while !holds(self) {
+            if let Some(status) = self.child.try_wait().expect("the process's state") {
+                panic!("waiting for {what}, the process ended with {status}: {}", self.said());
+            }
+            if begin.elapsed() > limit {
+                self.kill();
+                panic!("waited {limit:?} for {what}: {}", self.said());
+            }
+            sleep(Duration::from_millis(50));
+        }
+    }
+
+    fn said(&mut self) -> String {
+        let mut said = String::new();
+        if let Some(mut stderr) = self.child.stderr.take() {
+            let _ = stderr.read_to_string(&mut said);
+        }
+        said
+    }
+
+    /// Kills the process as `kill -9` does.
+    pub(crate) fn kill(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// `GET path`: status and body.
+    pub(crate) fn get(&self, path: &str) -> Result<(u16, String), reqwest::Error> {
+        let answer = reqwest::blocking::get(format!("http://{}{path}", self.address))?;
+        Ok((answer.status().as_u16(), answer.text()?))
+    }
+
+    /// `POST path` with JSON: status and body.
+    pub(crate) fn post(&self, path: &str, body: &serde_json::Value) -> (u16, String) {
+        let client = reqwest::blocking::Client::new();
+        let request = client.post(format!("http://{}{path}", self.address));
+        let request = request.header("content-type", "application/json").body(body.to_string());
+        let answer = request.send().expect("the server answers");
+        (answer.status().as_u16(), answer.text().expect("a body"))
+    }
+
+    /// The records by outcome, from `/metrics`: read, accepted, duplicate, late, `dead_letter`.
+    pub(crate) fn account(&self) -> BTreeMap<String, u64> {
+        let (_, metrics) = self.get("/metrics").expect("metrics");
+        let mut account = BTreeMap::new();
+        for line in metrics.lines().filter(|line| !line.starts_with('#')) {
+            let Some((series, value)) = line.rsplit_once(' ') else { continue };
+            let count = value.parse::<f64>().map_or(0, |value| value as u64);
+            if series.starts_with("hexwatch_records_read_total") {
+                *account.entry("read".to_owned()).or_default() += count;
+            } else if series.starts_with("hexwatch_records_total") {
+                let outcome = series.split("outcome=\"").nth(1).and_then(|rest| rest.split('"').next());
+                *account.entry(outcome.expect("an outcome").to_owned()).or_default() += count;
+            }
+        }
+        account
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The account that `run --until-end` prints: topic -> outcome -> count, with `total`.
+pub(crate) fn printed_account(output: &str) -> BTreeMap<String, BTreeMap<String, u64>> {
+    let mut lines = output.lines().skip_while(|line| !line.starts_with("topic"));
+    let head: Vec<&str> = lines.next().expect("the head of the account").split_whitespace().collect();
+    let row = |line: &str| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let counts = head[1..].iter().zip(&words[1..]);
+        let counts = counts.map(|(name, count)| ((*name).to_owned(), count.parse().expect("a count")));
+        (words[0].to_owned(), counts.collect())
+    };
+    lines.take_while(|line| !line.is_empty()).map(row).collect()
+}
+
+/// The rows of a CSV text, by column name.
+pub(crate) fn rows_of_csv(text: &str) -> Vec<BTreeMap<String, String>> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    reader.deserialize().map(|row| row.expect("a row of CSV")).collect()
+}
+
+/// A path as an argument.
+pub(crate) fn path(path: &Path) -> &str {
+    path.to_str().expect("a path in UTF-8")
+}
