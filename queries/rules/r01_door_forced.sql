@@ -80,12 +80,11 @@ humans AS (
     AND c.status IN ('actual', 'exercise')
 ),
 seen AS (
-  SELECT *, row_number() OVER (PARTITION BY seen_at, opened_at, site, door ORDER BY id) AS same_instant
-  FROM humans h
+  SELECT * FROM humans h
   WHERE NOT EXISTS (
     SELECT 1 FROM humans earlier
     WHERE earlier.site = h.site AND earlier.door = h.door AND earlier.opened_at = h.opened_at
-      AND earlier.seen_at < h.seen_at
+      AND earlier.seen_at <= h.seen_at AND (earlier.seen_at < h.seen_at OR earlier.id < h.id)
   )
 )
 SELECT
@@ -99,4 +98,4 @@ SELECT
   1 AS priority, r.site, r.door AS device, r.cell, r.lon, r.lat, make_array(s.record) AS inputs,
   r.status = 'exercise' AND s.status = 'exercise' AS drill, r.event AS m_event, s.score AS m_score
 FROM raised r
-JOIN seen s ON s.site = r.site AND s.door = r.door AND s.opened_at = r."time" AND s.same_instant = 1
+JOIN seen s ON s.site = r.site AND s.door = r.door AND s.opened_at = r."time"

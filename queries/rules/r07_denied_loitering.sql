@@ -67,15 +67,14 @@ grants AS (
   WHERE g.event = 'granted' AND g.status IN ('actual', 'exercise')
 ),
 rejected AS (
-  SELECT
-    *,
-    row_number() OVER (PARTITION BY granted_at, denied_at, site, access_point, reference ORDER BY id)
-      AS same_instant
+  SELECT *
   FROM grants g
   WHERE NOT EXISTS (
     SELECT 1 FROM grants earlier
     WHERE earlier.site = g.site AND earlier.access_point = g.access_point AND earlier.reference = g.reference
-      AND earlier.denied_at = g.denied_at AND earlier.granted_at < g.granted_at
+      AND earlier.denied_at = g.denied_at AND earlier.matched_at = g.matched_at
+      AND earlier.granted_at <= g.granted_at
+      AND (earlier.granted_at < g.granted_at OR earlier.id < g.id)
   )
 )
 SELECT
@@ -92,4 +91,4 @@ SELECT
 FROM raised r
 JOIN rejected j
   ON j.site = r.site AND j.access_point = r.access_point AND j.reference = r.reference
-  AND j.denied_at = r.denied_at AND j.same_instant = 1
+  AND j.denied_at = r.denied_at AND j.matched_at = r.matched_at

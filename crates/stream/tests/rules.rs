@@ -39,7 +39,9 @@ fn files(rule: &str) -> Vec<QueryFile> {
         folder.read_dir().unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.retain(|name| name.starts_with(&format!("{rule}_")));
     names.sort();
-    let parse = |name: &String| QueryFile::parse(name, &read(&format!("queries/rules/{name}"))).unwrap();
+    let parse = |name: &String| {
+        QueryFile::parse(&format!("rules/{name}"), &read(&format!("queries/rules/{name}"))).unwrap()
+    };
     names.iter().map(parse).collect()
 }
 
@@ -52,15 +54,17 @@ fn cells(places: &[(f64, f64)]) -> Vec<i64> {
     if places.is_empty() {
         return Vec::new();
     }
-    let rows: Vec<String> =
-        places.iter().enumerate().map(|(number, (lon, lat))| format!("({number}, {lon:.9}, {lat:.9})")).collect();
+    let rows: Vec<String> = places
+        .iter()
+        .enumerate()
+        .map(|(number, (lon, lat))| format!("({number}, {lon:.9}, {lat:.9})"))
+        .collect();
     let sql = format!(
         "SELECT h3_latlng_to_cell(lat, lon, 12) AS cell FROM (VALUES {}) AS t(n, lon, lat) ORDER BY n",
         rows.join(", ")
     );
-    let batches = runtime().block_on(async {
-        session::for_streams().unwrap().sql(&sql).await.unwrap().collect().await.unwrap()
-    });
+    let batches = runtime()
+        .block_on(async { session::batch_session().sql(&sql).await.unwrap().collect().await.unwrap() });
     batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec()).collect()
 }
 
@@ -123,6 +127,7 @@ fn chunk(record: &Record, offset: i64, identity: u128) -> Chunk {
         first_offset: offset,
         next_offset: offset + 1,
         read: 1,
+        latest_kafka_time: record.time,
         events: EventBatch { topic: record.topic, records, identities: vec![identity] },
         dead_letters: Vec::new(),
     }
@@ -144,7 +149,8 @@ impl Places for Registered {
 
 /// The registry of a fixture; empty where it has none.
 fn registry(rule: &str) -> Registry {
-    let text = std::fs::read_to_string(root().join(format!("fixtures/rules/{rule}/devices.csv"))).unwrap_or_default();
+    let text = std::fs::read_to_string(root().join(format!("fixtures/rules/{rule}/devices.csv")))
+        .unwrap_or_default();
     let rows: Vec<Vec<&str>> = text.lines().skip(1).map(|line| line.split(',').collect()).collect();
     let at = |row: &[&str]| (row[3].parse::<f64>().unwrap(), row[4].parse::<f64>().unwrap());
     let cells = cells(&rows.iter().map(|row| at(row)).collect::<Vec<_>>());
@@ -152,7 +158,8 @@ fn registry(rule: &str) -> Registry {
     let (mut places, mut table) = (BTreeMap::new(), Vec::new());
     for (row, cell) in rows.iter().zip(cells) {
         let (lon, lat) = at(row);
-        let links: Vec<String> = row[9].split(';').filter(|link| !link.is_empty()).map(str::to_owned).collect();
+        let links: Vec<String> =
+            row[9].split(';').filter(|link| !link.is_empty()).map(str::to_owned).collect();
         table.push(json!({
             "id": row[0], "type": row[1], "site": row[2], "lon": lon, "lat": lat, "in_service": row[8] == "true",
             "links": links, "cell": cell,
@@ -180,7 +187,13 @@ fn registry(rule: &str) -> Registry {
 fn line(hit: &RuleHit) -> String {
     let transition = serde_json::to_value(hit.transition).unwrap();
     let (window_start, at) = (hit.window_start, hit.at);
-    format!("{},{},{window_start},{at},{},{}", hit.rule, hit.key, transition.as_str().unwrap(), hit.priority.get())
+    format!(
+        "{},{},{window_start},{at},{},{}",
+        hit.rule,
+        hit.key,
+        transition.as_str().unwrap(),
+        hit.priority.get()
+    )
 }
 
 fn expected(rule: &str) -> BTreeSet<String> {
@@ -215,7 +228,8 @@ fn live(rule: &str, records: &[(u128, &Record)]) -> Standing {
     let config = EngineConfig { default_lateness: LATENESS, ..EngineConfig::default() };
     let (mut engine, refusals) = Engine::new(config, &registry(rule), &files(rule)).unwrap();
     assert!(refusals.is_empty(), "{refusals:#?}");
-    let partitions: Vec<_> = Topic::ALL.into_iter().map(|topic| (Partition::new(topic.name(), 0), topic)).collect();
+    let partitions: Vec<_> =
+        Topic::ALL.into_iter().map(|topic| (Partition::new(topic.name(), 0), topic)).collect();
     let first = records[0].1.time;
     engine.step(first, Input::Assigned(partitions.clone())).unwrap();
     for (partition, _) in partitions {
@@ -235,15 +249,24 @@ fn live(rule: &str, records: &[(u128, &Record)]) -> Standing {
 }
 
 fn over_history(rule: &str, records: &[Record]) -> BTreeSet<String> {
+    let registry = registry(rule);
     runtime().block_on(async {
-        let context = session::for_streams().unwrap();
+        let context = session::batch_session();
         for topic in Topic::ALL {
-            let rows: Vec<Value> =
-                records.iter().filter(|record| record.topic == topic).zip(0..).map(|(record, n)| row_at(record, n)).collect();
+            let rows: Vec<Value> = records
+                .iter()
+                .filter(|record| record.topic == topic)
+                .zip(0..)
+                .map(|(record, n)| row_at(record, n))
+                .collect();
             let rows = batch(event::schema(topic), &rows);
-            context.register_table(topic.table(), Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap())).unwrap();
+            context
+                .register_table(
+                    topic.table(),
+                    Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).unwrap()),
+                )
+                .unwrap();
         }
-        let registry = registry(rule);
         for (name, rows) in &registry.tables {
             let table = MemTable::try_new(rows.schema(), vec![vec![rows.clone()]]).unwrap();
             context.register_table(name.as_str(), Arc::new(table)).unwrap();
