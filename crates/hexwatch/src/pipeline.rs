@@ -221,7 +221,10 @@ async fn engine(
     let (files, mut statuses) = parse(queries::live(&settings.queries)?, settings);
     let risk_queries = scores.as_ref().map(|scores| scores.queries().to_vec()).unwrap_or_default();
     let all: Vec<QueryFile> = files.iter().cloned().chain(risk_queries).collect();
-    let (mut engine, refusals) = Engine::new(engine_config(settings), &registry(&ground.site)?, &all)?;
+    let registry = registry(&ground.site)?;
+    // The engine plans its queries on a runtime of its own, which must not begin within this one.
+    let built = tokio::task::block_in_place(|| Engine::new(engine_config(settings), &registry, &all));
+    let (mut engine, refusals) = built?;
     for refusal in refusals {
         tracing::warn!("{refusal}");
         statuses.push(queries::refused(&refusal.file, refusal.to_string()));
