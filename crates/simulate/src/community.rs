@@ -20,7 +20,7 @@ use crate::random::{Random, scatter};
 use furnish::Furnished;
 
 /// The site's id, in records and files.
-pub const SITE: &str = "hubin-garden";
+pub const SITE: &str = "hubin";
 /// Fewer devices than these do not make a community.
 pub const LEAST_DEVICES: usize = 400;
 /// About how many devices a quarter has at most.

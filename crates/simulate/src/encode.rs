@@ -53,13 +53,12 @@ impl Object {
         self.0.extend_from_slice(if flag { b"true" } else { b"false" });
     }
 
-    /// 16 hexadecimal digits after `prefix`.
-    pub(crate) fn hash(&mut self, name: &str, prefix: &str, hash: u64) {
+    /// `hash` as hexadecimal digits, so many of its last ones.
+    pub(crate) fn hash(&mut self, name: &str, digits: u32, hash: u64) {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         self.name(name);
         self.0.push(b'"');
-        self.0.extend_from_slice(prefix.as_bytes());
-        for shift in (0..16_u32).rev() {
+        for shift in (0..digits).rev() {
             self.0.push(DIGITS[((hash >> (shift * 4)) & 15) as usize]);
         }
         self.0.push(b'"');

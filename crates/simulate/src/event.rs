@@ -106,7 +106,7 @@ pub(crate) struct Scan {
 pub(crate) struct Leg {
     pub(crate) incident: u64,
     pub(crate) agency: &'static str,
-    pub(crate) leg: &'static str,
+    pub(crate) step: &'static str,
     pub(crate) point: Point,
 }
 
@@ -189,8 +189,8 @@ impl Encoder {
         let mut object = Object::with_id(id);
         let style = match body {
             Body::Access(_) | Body::Patrol(_) => TimeStyle::China,
-            Body::Camera(_) => TimeStyle::Millis,
-            _ => TimeStyle::Utc,
+            Body::Camera(_) | Body::Iot(_) => TimeStyle::Millis,
+            Body::Panic { .. } | Body::Dispatch(_) => TimeStyle::Utc,
         };
         if let Body::Access(access) = body {
             object.members(&self.fixed[access.device as usize]);
@@ -216,13 +216,15 @@ impl Encoder {
     }
 
     fn access(&self, object: &mut Object, access: &Access, time: i64) {
-        object.word("access_point", &self.community.devices[access.point as usize].id);
+        if access.device != access.point {
+            object.word("access_point", &self.community.devices[access.point as usize].id);
+        }
         object.word("event", access.event);
         object.word("reason", access.reason);
         object.word("direction", access.direction);
         object.word("recognition", access.recognition);
         if let Some(credential) = access.credential {
-            object.hash("credential_ref", "c", pseudonym(self.community.seed, credential.number, time));
+            object.hash("credential_ref", 16, pseudonym(self.community.seed, credential.number, time));
             object.word("credential_class", credential.class);
             if credential.class == "visitor" {
                 let from = time.div_euclid(3_600_000) * 3_600_000;
@@ -262,7 +264,7 @@ impl Encoder {
         object.members(&degrees(leg.point));
         object.word("agency", leg.agency);
         object.word("unit_ref", &format!("{}-{}", leg.agency, leg.incident % 5 + 1));
-        object.word("leg", leg.leg);
+        object.word("leg", leg.step);
         object.time("at", EventTime::from_millis(time), TimeStyle::Utc);
         object.flag("manual", false);
     }
@@ -272,7 +274,7 @@ fn camera(object: &mut Object, sighting: &Sighting) {
     object.word("kind", sighting.kind);
     object.word("rule", sighting.rule);
     object.word("phase", "pulse");
-    object.hash("track", "t", crate::random::scatter(u64::from(sighting.track)));
+    object.hash("track", 8, crate::random::scatter(u64::from(sighting.track)));
     object.word("object_class", sighting.object);
     object.decimal("score", i64::from(sighting.score), 2);
     object.integer("count", i64::from(sighting.count));
@@ -308,6 +310,7 @@ fn fixed_members(device: &crate::community::Device) -> Box<[u8]> {
     let entity = match device.kind {
         Kind::Camera => "camera",
         Kind::Panic => "button",
+        Kind::AccessPoint => "access_point",
         _ => "device",
     };
     let place = String::from_utf8_lossy(&degrees(device.point)).into_owned();

@@ -184,7 +184,7 @@ impl Mishaps {
         let rest = text.get(1..).unwrap_or_default();
         Some(match self.random.below(8) {
             0 => value[..value.len() / 2].to_vec(),
-            1 => format!("{{\"site\":\"hubin-garden\",{rest}").into_bytes(),
+            1 => format!("{{\"site\":\"elsewhere\",{rest}").into_bytes(),
             2 => format!("{{\"status\":\"imaginary\",{rest}").into_bytes(),
             3 => text.replace("\"time\":", "\"when\":").into_bytes(),
             4 => text.replace("\"lat\":", "\"lat\":1").into_bytes(),

@@ -130,11 +130,11 @@ impl Life {
     }
 
     /// Goes on with what was begun.
-    pub(crate) fn go_on(&mut self, world: &mut World, now: i64, wake: Wake) {
+    pub(crate) fn go_on(&mut self, world: &mut World, now: i64, wake: &Wake) {
         match wake {
-            Wake::Trip(trip) => self.continue_trip(world, now, trip),
-            Wake::Heartbeat(device) => self.heartbeat(world, now, device),
-            Wake::Flap { device, left } => self.flap(world, now, device, left),
+            &Wake::Trip(trip) => self.continue_trip(world, now, trip),
+            &Wake::Heartbeat(device) => self.heartbeat(world, now, device),
+            &Wake::Flap { device, left } => self.flap(world, now, device, left),
             Wake::PatrolHour => self.patrol_hour(world, now),
             Wake::Situation | Wake::Silence(_) => {}
         }

@@ -15,7 +15,7 @@ use crate::life::Life;
 use crate::random::Random;
 use crate::record::Record;
 use crate::scenario::Scenario;
-use crate::situation::Director;
+use crate::situation::{Director, go_on_with_silence};
 use crate::truth::Truth;
 use crate::world::World;
 
@@ -188,11 +188,11 @@ impl Simulation {
         match wake {
             Wake::Situation => self.director.plan(&mut self.world, now),
             Wake::Silence(silence) => {
-                if let Some(truth) = self.director.silence(&mut self.world, now, *silence) {
+                if let Some(truth) = go_on_with_silence(&mut self.world, now, *silence) {
                     self.complete(truth, b"");
                 }
             }
-            wake => self.life.go_on(&mut self.world, now, wake),
+            wake => self.life.go_on(&mut self.world, now, &wake),
         }
     }
 }

@@ -7,7 +7,7 @@ mod gas;
 mod panic;
 mod silence;
 
-pub(crate) use silence::Silence;
+pub(crate) use silence::{Silence, go_on as go_on_with_silence};
 
 use std::collections::VecDeque;
 
@@ -231,7 +231,7 @@ impl Director {
         let point = world.community.devices[device as usize].point;
         let on_the_road = alarmed_at + self.random.between(45_000, 100_000);
         let arrived = on_the_road + self.random.between(90_000, 180_000);
-        for (time, leg) in [
+        for (time, step) in [
             (alarmed_at + 5_000, "received"),
             (alarmed_at + 8_000, "created"),
             (alarmed_at + 14_000, "assigned"),
@@ -241,7 +241,8 @@ impl Director {
             (arrived + self.random.between(300_000, 900_000), "cleared"),
             (arrived + 960_000, "feedback"),
         ] {
-            world.tell(Event::scripted(time, Body::Dispatch(Box::new(Leg { incident, agency, leg, point }))));
+            world
+                .tell(Event::scripted(time, Body::Dispatch(Box::new(Leg { incident, agency, step, point }))));
         }
     }
 }
@@ -273,7 +274,7 @@ impl Unit {
 
 impl Scene {
     /// The alarm that `device` must raise at `time`.
-    fn truth(self, world: &World, key: &str, device: u32, time: i64, priority: u8) -> Option<Box<Truth>> {
+    fn truth(self, world: &World, key: &str, device: u32, time: i64, priority: u8) -> Truth {
         self.truth_of(self.rule, world, key, device, time, priority)
     }
 
@@ -285,9 +286,9 @@ impl Scene {
         device: u32,
         time: i64,
         priority: u8,
-    ) -> Option<Box<Truth>> {
+    ) -> Truth {
         let at = &world.community.devices[device as usize];
-        Some(Box::new(Truth {
+        Truth {
             situation: self.name,
             rule,
             key: key.to_owned(),
@@ -295,7 +296,7 @@ impl Scene {
             cell: at.cell,
             time: EventTime::from_millis(time),
             priority,
-        }))
+        }
     }
 
     /// Milliseconds after the scene's time.

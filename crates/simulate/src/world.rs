@@ -6,6 +6,7 @@ use crate::agenda::{Agenda, Item, Wake};
 use crate::community::{Community, Kind, Passage};
 use crate::event::{Access, Body, Care, Credential, Event, Reading, Sighting};
 use crate::random::Random;
+use crate::truth::Truth;
 
 /// A span of time in epoch milliseconds, both ends included.
 #[derive(Clone, Copy, Debug)]
@@ -113,6 +114,9 @@ impl World {
     }
 }
 
+/// How long a reader that lets somebody in keeps its door unlocked.
+const UNLOCKED_MS: u32 = 3_000;
+
 impl Access {
     /// What the reader of a passage says.
     pub(crate) fn at(point: u32, event: &'static str) -> Self {
@@ -130,7 +134,12 @@ impl Access {
     }
 
     pub(crate) fn granted(point: u32, credential: Credential) -> Self {
-        Self { credential: Some(credential), match_score: 93, ..Self::at(point, "granted") }
+        Self {
+            credential: Some(credential),
+            match_score: 93,
+            held_ms: UNLOCKED_MS,
+            ..Self::at(point, "granted")
+        }
     }
 
     pub(crate) fn denied(point: u32, reason: &'static str, credential: Credential) -> Self {
@@ -169,6 +178,11 @@ impl Event {
 
     pub(crate) fn free(time: i64, body: Body) -> Self {
         Self { time, body, care: Care::Free, truth: None }
+    }
+
+    /// This event completes an alarm.
+    pub(crate) fn completing(self, truth: Truth) -> Self {
+        Self { truth: Some(Box::new(truth)), ..self }
     }
 
     pub(crate) fn scripted(time: i64, body: Body) -> Self {

@@ -1,4 +1,5 @@
 //! The place: its devices, and its site folder.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,5 @@
 //! Records: reproducible, in order, by the contract, and true to what was injected.
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -35,7 +36,8 @@ fn digest(records: &[Record]) -> String {
         record.write_line(&mut line);
         hash.update(&line);
     }
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let digest = hash.finalize();
+    format!("{:016x}", u64::from_be_bytes(digest[..8].try_into().unwrap()))
 }
 
 fn body(record: &Record) -> Value {
@@ -53,7 +55,7 @@ fn time_of(body: &Value) -> i64 {
 fn a_seed_gives_the_same_bytes_everywhere() {
     let (records, _) = simulate(config(42, 100.0, Extent::Events(10_000)));
     assert_eq!(records.len(), 10_000);
-    assert_eq!(digest(&records), "GOLDEN");
+    assert_eq!(digest(&records), "9e3fc0ec89a844f8");
 }
 
 #[test]
@@ -250,7 +252,7 @@ fn forced_doors(events: &[(Topic, i64, Value)]) -> Vec<(String, i64)> {
     let mut forced = Vec::new();
     for (_, time, body) in &access {
         let event = body["event"].as_str().unwrap();
-        let device = body["device"].as_str().unwrap();
+        let Some(device) = body["device"].as_str() else { continue };
         let door = device.trim_end_matches("-door").trim_end_matches("-boom");
         let excused = admitted
             .get(door)

@@ -51,7 +51,7 @@ impl Kind {
             Self::Door | Self::AccessPoint => "acs",
             Self::Camera => "vms",
             Self::Panic => "sos",
-            _ => "iot-platform",
+            _ => "iot-gw",
         }
     }
 }

@@ -226,7 +226,7 @@ impl Furnished {
 
 /// The garage's gateway and every fifth of the others are quick.
 const fn interval(gateway: u32, garage: u32) -> u32 {
-    if gateway == garage || gateway % 5 == 0 { QUICK_S } else { ORDINARY_S }
+    if gateway == garage || gateway.is_multiple_of(5) { QUICK_S } else { ORDINARY_S }
 }
 
 fn public_places(prefix: &str, corner: Spot, public: u32, garage: u32, places: &mut Vec<Place>) {

@@ -98,6 +98,24 @@ impl Area {
         [(0, 0), (w, 0), (w, d), (0, d), (0, 0)].map(|(x, y)| self.corner.by(x, y).point()).to_vec()
     }
 
+    /// The same with its corners cut: a pond.
+    pub(crate) fn octagon(self) -> Vec<Point> {
+        let (w, d, cut) = (self.width, self.depth, self.depth.min(self.width) / 3);
+        [
+            (cut, 0),
+            (w - cut, 0),
+            (w, cut),
+            (w, d - cut),
+            (w - cut, d),
+            (cut, d),
+            (0, d - cut),
+            (0, cut),
+            (cut, 0),
+        ]
+        .map(|(x, y)| self.corner.by(x, y).point())
+        .to_vec()
+    }
+
     pub(crate) const fn shifted(self, by: Spot) -> Self {
         Self { corner: self.corner.by(by.x, by.y), ..self }
     }

@@ -65,7 +65,7 @@ fn enter(world: &mut World, scene: Scene, unit: &Unit, time: i64, who: Credentia
     let reader = unit.passage.reader_in;
     let truth = scene.truth(world, &world.id(reader), reader, time, priority);
     let granted = grant(world, unit, time, who);
-    world.tell(Event { truth, ..granted });
+    world.tell(granted.completing(truth));
 }
 
 /// The door gives way after the third denial: R06, and R01 for the door.
@@ -79,12 +79,12 @@ pub(super) fn then_door_open(director: &mut Director, world: &mut World, scene: 
     let (reader, opened_door) = (unit.passage.reader_in, unit.passage.door);
     let repeated = scene.truth(world, &world.id(reader), reader, time, 2);
     let opened = Event::scripted(time, Body::Access(Access::door(&unit.passage, "door_open")));
-    world.tell(Event { truth: repeated, ..opened });
+    world.tell(opened.completing(repeated));
     // The row for R01 hangs on the door's closing: the door is the same, and so is the time that counts.
     let forced = scene.truth_of("R01", world, &world.id(opened_door), opened_door, time, 2);
     let closed = Access { held_ms: 8_000, ..Access::door(&unit.passage, "door_closed") };
     let closed = Event::scripted(time + 8_000, Body::Access(closed));
-    world.tell(Event { truth: forced, ..closed });
+    world.tell(closed.completing(forced));
     true
 }
 
@@ -132,7 +132,7 @@ fn match_of(world: &World, scene: Scene, unit: &Unit, event: Event) -> Event {
     let reader = unit.passage.reader_in;
     let cell = world.community.devices[reader as usize].cell.to_string();
     let truth = scene.truth(world, &cell, reader, event.time, 2);
-    Event { truth, ..event }
+    event.completing(truth)
 }
 
 /// R07 is keyed by the denial's cell; the camera's may be a neighbour of it.

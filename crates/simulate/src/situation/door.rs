@@ -45,7 +45,7 @@ fn break_in(world: &mut World, scene: Scene, unit: &Unit, event: &'static str, p
     let door = unit.passage.door;
     let truth = scene.truth(world, &world.id(door), door, scene.at, priority);
     let opened = Event::scripted(scene.at, Body::Access(Access::door(&unit.passage, event)));
-    world.tell(Event { truth, ..opened });
+    world.tell(opened.completing(truth));
     close(world, unit, scene.after(9_000), 9_000);
 }
 

@@ -28,7 +28,7 @@ fn report(device: u32, time: i64, state: &'static str) -> Event {
 /// `device` smells smoke at `from` and is reset at `to`.
 fn smoke(world: &mut World, scene: Scene, device: u32, (from, to): (i64, i64), priority: u8) {
     let truth = scene.truth(world, &world.id(device), device, scene.after(from), priority);
-    world.tell(Event { truth, ..report(device, scene.after(from), "alarm") });
+    world.tell(report(device, scene.after(from), "alarm").completing(truth));
     world.tell(report(device, scene.after(to), "normal"));
 }
 

@@ -47,7 +47,7 @@ pub(super) fn without_value(director: &mut Director, world: &mut World, scene: S
     let truth = scene.truth(world, &world.id(device), device, scene.at, 1);
     let says_so =
         |state| Reading { device, property: "ch4", unit: "", result: None, state, heartbeat: false };
-    world.tell(Event { truth, ..Event::scripted(scene.at, Body::Iot(says_so("alarm"))) });
+    world.tell(Event::scripted(scene.at, Body::Iot(says_so("alarm"))).completing(truth));
     world.tell(Event::scripted(scene.after(40_000), Body::Iot(says_so("normal"))));
     true
 }
@@ -74,7 +74,7 @@ fn play(
             Reading { device, property: "ch4", unit: "%LEL", result: Some(value), state, heartbeat: false };
         let truth = raise
             .filter(|&(completes, _)| completes == index)
-            .and_then(|(_, priority)| scene.truth(world, &world.id(device), device, time, priority));
+            .map(|(_, priority)| Box::new(scene.truth(world, &world.id(device), device, time, priority)));
         world.tell(Event { truth, ..Event::scripted(time, Body::Iot(reading)) });
     }
     true

@@ -49,7 +49,7 @@ pub(super) fn duress_code(director: &mut Director, world: &mut World, scene: Sce
     let truth = scene.truth(world, CODE_SOURCE, reader, scene.at, 1);
     let code = Access { recognition: "pin", ..Access::at(reader, "duress") };
     let code = Access { credential: Some(director.player()), ..code };
-    world.tell(Event { truth, ..Event::scripted(scene.at, Body::Access(code)) });
+    world.tell(Event::scripted(scene.at, Body::Access(code)).completing(truth));
     director.respond(world, reader, scene.at, "police");
     true
 }
@@ -72,7 +72,7 @@ fn pressed(
 /// Presses `button`, and says that this is an alarm.
 pub(super) fn tell_press(world: &mut World, scene: Scene, button: u32, kind: &'static str) {
     let truth = scene.truth_of("R10", world, PRESS_SOURCE, button, scene.at, 1);
-    world.tell(Event { truth, ..press_of(button, kind, scene.at) });
+    world.tell(press_of(button, kind, scene.at).completing(truth));
 }
 
 fn press_of(button: u32, kind: &'static str, time: i64) -> Event {

@@ -106,16 +106,14 @@ fn is_alone(community: &Community, device: u32) -> bool {
         == 1
 }
 
-impl Director {
-    /// Goes on with a silence; the truth once it has lasted long enough.
-    pub(crate) fn silence(&self, world: &mut World, now: i64, silence: Silence) -> Option<Truth> {
-        match silence.step {
-            Step::Fall => fall(world, now, silence),
-            Step::Count => count(world, silence),
-            Step::Tell { deadline } => return Some(tell(world, &silence, deadline)),
-        }
-        None
+/// Goes on with a silence; the truth once it has lasted long enough.
+pub(crate) fn go_on(world: &mut World, now: i64, silence: Silence) -> Option<Truth> {
+    match silence.step {
+        Step::Fall => fall(world, now, silence),
+        Step::Count => count(world, silence),
+        Step::Tell { deadline } => return Some(tell(world, &silence, deadline)),
     }
+    None
 }
 
 /// Waits until each device that has an interval has been heard, and the gateway's burst is over.

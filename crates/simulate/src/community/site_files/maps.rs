@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::super::point::{Area, Point, Spot, write_degrees};
 use super::super::{Community, SITE, plan};
 
-/// A FeatureCollection being written.
+/// A `FeatureCollection` being written.
 struct Collection(String);
 
 impl Collection {
@@ -69,7 +69,9 @@ pub(super) fn zones(community: &Community) -> String {
                 zone.public,
                 zone.calendar
             );
-            collection.add("Polygon", &zone.area.shifted(community.corner(quarter)).ring(), &properties);
+            let area = zone.area.shifted(community.corner(quarter));
+            let ring = if zone.class == "water" { area.octagon() } else { area.ring() };
+            collection.add("Polygon", &ring, &properties);
         }
     }
     collection.finish()
