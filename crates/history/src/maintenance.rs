@@ -38,7 +38,8 @@ impl Writer {
         let properties =
             CommitProperties::default().with_max_retries(0).with_cleanup_expired_logs(Some(false));
         let optimize = open
-            .delta
+            .loaded()
+            .await?
             .clone()
             .optimize()
             .with_target_size(TARGET_BYTES)
@@ -47,7 +48,7 @@ impl Writer {
         let log_entries_deleted = shorten_log(&delta, table).await?;
         let vacuum = delta.vacuum().with_commit_properties(properties);
         let (delta, _) = vacuum.await.map_err(HistoryError::delta("deleting unused files of", table))?;
-        open.delta = delta;
+        open.replace(delta);
         Ok(Compaction {
             files_removed: merged.num_files_removed,
             files_added: merged.num_files_added,
@@ -60,14 +61,14 @@ impl Writer {
     pub async fn maintain(&mut self) -> Result<Vec<String>> {
         let mut compacted = Vec::new();
         for table in self.table_names() {
-            if self.table(&table)?.file_count()? >= FILES_WORTH_IT {
+            if self.table(&table)?.file_count() >= FILES_WORTH_IT {
                 self.compact(&table).await?;
                 compacted.push(table);
             }
         }
         // The checkpoint's table has one file for ever, and a log entry for each commit.
-        let commits = self.commits().delta.clone();
-        shorten_log(&commits, COMMITS).await?;
+        let commits = self.commits().loaded().await?;
+        shorten_log(commits, COMMITS).await?;
         Ok(compacted)
     }
 }

@@ -76,8 +76,8 @@ pub(crate) async fn recover(tables: &Tables, now: EventTime) -> Result<Recovered
 async fn take_over(tables: &Tables, report: &mut RecoveryReport) -> Result<(Table, Checkpoint)> {
     report.set_aside.extend(log_tail::check(COMMITS, &tables.folder_of(COMMITS), None)?);
     match tables.open(COMMITS).await? {
-        Some(commits) => {
-            let checkpoint = read::checkpoint(&commits.delta).await?;
+        Some(mut commits) => {
+            let checkpoint = read::checkpoint(commits.loaded().await?).await?;
             Ok((commits, checkpoint.unwrap_or_default()))
         }
         None => Ok((tables.create(COMMITS, &Checkpoint::schema(), None).await?, Checkpoint::default())),

@@ -1,17 +1,21 @@
 //! One table: its data files, and commits of which each carries rows and positions together.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::parquet::basic::{Compression, Encoding};
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::parquet::schema::types::ColumnPath;
-use deltalake::kernel::transaction::{CommitBuilder, CommitProperties, TableReference, TransactionError};
+use deltalake::checkpoints::create_checkpoint;
+use deltalake::kernel::transaction::{CommitData, TransactionError};
 use deltalake::kernel::{Action, Add, Remove, Transaction};
+use deltalake::logstore::CommitOrBytes;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::writer::{DeltaWriter as _, RecordBatchWriter};
 use deltalake::{DeltaTable, DeltaTableError};
+use object_store::ObjectStore;
 
 use crate::error::{HistoryError, Result};
 use crate::storable::conform;
@@ -21,11 +25,22 @@ pub(crate) const COMMIT_APP: &str = "hexwatch";
 /// How often a commit is tried again after somebody else's housekeeping.
 const ATTEMPTS: usize = 5;
 
+/// Every so many versions the table format's own checkpoint is written, so that a reader need not replay more.
+const VERSIONS_PER_CHECKPOINT: u64 = 100;
+
 /// A table that is open for writing.
+///
+/// Committing needs neither the list of files nor the log so far, only the next version's number: loading
+/// them for each commit would make commits slower with each commit. So the snapshot may be behind `version`.
 #[derive(Debug)]
 pub(crate) struct Table {
     pub(crate) name: String,
-    pub(crate) delta: DeltaTable,
+    delta: DeltaTable,
+    version: u64,
+    /// How many files the table has.
+    files: usize,
+    /// The only files of the table, after a commit that replaced all others.
+    only: Option<Vec<Add>>,
 }
 
 /// What a writer has committed to a table behind a version.
@@ -40,8 +55,43 @@ pub(crate) struct Ahead {
 }
 
 impl Table {
+    /// `delta`, just loaded.
+    pub(crate) fn new(name: &str, delta: DeltaTable) -> Self {
+        let mut table = Self { name: name.to_owned(), delta, version: 0, files: 0, only: None };
+        table.note_loaded();
+        table
+    }
+
+    fn note_loaded(&mut self) {
+        self.version = self.delta.version().unwrap_or(0);
+        self.files = self.delta.snapshot().map_or(0, |snapshot| snapshot.log_data().iter().count());
+        self.only = None;
+    }
+
     pub(crate) fn version(&self) -> u64 {
-        self.delta.version().unwrap_or(0)
+        self.version
+    }
+
+    pub(crate) fn file_count(&self) -> usize {
+        self.files
+    }
+
+    pub(crate) fn object_store(&self) -> Arc<dyn ObjectStore> {
+        self.delta.object_store()
+    }
+
+    /// The table at its newest version.
+    pub(crate) async fn loaded(&mut self) -> Result<&DeltaTable> {
+        if self.delta.version() != Some(self.version) {
+            self.delta.update_state().await.map_err(HistoryError::delta("reloading", &self.name))?;
+        }
+        Ok(&self.delta)
+    }
+
+    /// After housekeeping of our own has made `delta` of it.
+    pub(crate) fn replace(&mut self, delta: DeltaTable) {
+        self.delta = delta;
+        self.note_loaded();
     }
 
     fn failed<'a>(&'a self, action: &'static str) -> impl FnOnce(DeltaTableError) -> HistoryError + use<'a> {
@@ -69,6 +119,10 @@ impl Table {
 
     /// Commits `actions` as commit `number` with `positions`. Housekeeping of others in between is let
     /// through; a commit of another hexwatch writer is not.
+    #[allow(
+        clippy::default_trait_access,
+        reason = "the id's type is of a crate that we do not name otherwise"
+    )]
     pub(crate) async fn commit(
         &mut self,
         actions: Vec<Action>,
@@ -78,34 +132,50 @@ impl Table {
     ) -> Result<()> {
         let mut transactions = vec![Transaction::new(COMMIT_APP, number)];
         transactions.extend(positions);
+        let operation = DeltaOperation::Write { mode, partition_by: None, predicate: None };
+        let entry = CommitData::new(actions, operation, HashMap::new(), transactions);
+        let bytes = entry.get_bytes().map_err(|error| self.failed("committing to")(error.into()))?;
         for _ in 0..ATTEMPTS {
-            let properties = CommitProperties::default()
-                .with_max_retries(0)
-                .with_application_transactions(transactions.clone())
-                .with_cleanup_expired_logs(Some(false));
-            let operation = DeltaOperation::Write { mode, partition_by: None, predicate: None };
-            let snapshot = self.delta.snapshot().map_err(self.failed("committing to"))?;
-            let commit = CommitBuilder::from(properties)
-                .with_actions(actions.clone())
-                .build(Some(snapshot as &dyn TableReference), self.delta.log_store(), operation)
-                .await;
-            match commit {
-                Ok(committed) => {
-                    self.delta.state = Some(committed.snapshot());
-                    return Ok(());
-                }
-                Err(error) if is_conflict(&error) => self.catch_up().await?,
-                Err(error) => return Err(self.failed("committing to")(error)),
+            let log = self.delta.log_store();
+            let entry_bytes = CommitOrBytes::LogBytes(bytes.clone());
+            match log.write_commit_entry(self.version + 1, entry_bytes, Default::default()).await {
+                Ok(()) => return self.note_committed(entry.actions, mode).await,
+                Err(TransactionError::VersionAlreadyExists(_)) => self.catch_up().await?,
+                Err(error) => return Err(self.failed("committing to")(error.into())),
             }
         }
-        Err(HistoryError::Fenced { table: self.name.clone(), version: self.version() })
+        Err(HistoryError::Fenced { table: self.name.clone(), version: self.version })
+    }
+
+    async fn note_committed(&mut self, actions: Vec<Action>, mode: SaveMode) -> Result<()> {
+        self.version += 1;
+        let removed = actions.iter().filter(|action| matches!(action, Action::Remove(_))).count();
+        let added: Vec<Add> = actions.into_iter().filter_map(added_file).collect();
+        self.files = (self.files + added.len()).saturating_sub(removed);
+        self.only = (mode == SaveMode::Overwrite).then_some(added);
+        if self.version.is_multiple_of(VERSIONS_PER_CHECKPOINT) {
+            let checkpoint = create_checkpoint(self.loaded().await?, None).await;
+            checkpoint.map_err(self.failed("shortening the log of"))?;
+        }
+        Ok(())
+    }
+
+    /// Refuses where another hexwatch writer has committed behind what this one knows. A commit finds out by
+    /// itself, unless the other has cleaned the log up in between.
+    pub(crate) async fn check_newest(&mut self) -> Result<()> {
+        match self.delta.log_store().get_latest_version(self.version).await {
+            Ok(version) if version == self.version => Ok(()),
+            Ok(_) => self.catch_up().await,
+            Err(_) => Err(HistoryError::Fenced { table: self.name.clone(), version: self.version + 1 }),
+        }
     }
 
     /// Moves to the newest version, unless a hexwatch writer has written it.
     async fn catch_up(&mut self) -> Result<()> {
-        let known = self.version();
+        let known = self.version;
         self.delta.update_state().await.map_err(HistoryError::delta("reloading", &self.name))?;
-        for version in known + 1..=self.version() {
+        self.note_loaded();
+        for version in known + 1..=self.version {
             if own_number(&self.entry(version).await?).is_some() {
                 return Err(HistoryError::Fenced { table: self.name.clone(), version });
             }
@@ -124,7 +194,7 @@ impl Table {
     /// What hexwatch writers have committed behind version `recorded`; `None`: since the table was made.
     pub(crate) async fn ahead_of(&self, recorded: Option<u64>) -> Result<Ahead> {
         let mut ahead = Ahead::default();
-        for version in recorded.map_or(0, |version| version + 1)..=self.version() {
+        for version in recorded.map_or(0, |version| version + 1)..=self.version {
             let actions = self.entry(version).await?;
             let own = own_number(&actions).is_some();
             for action in actions {
@@ -141,13 +211,12 @@ impl Table {
         Ok(ahead)
     }
 
-    /// How many files the table has.
-    pub(crate) fn file_count(&self) -> Result<usize> {
-        Ok(self.delta.snapshot().map_err(self.failed("reading"))?.log_data().iter().count())
-    }
-
     /// The removal of every file the table has.
-    pub(crate) fn remove_all(&self) -> Result<Vec<Action>> {
+    pub(crate) async fn remove_all(&mut self, at_millis: i64) -> Result<Vec<Action>> {
+        if let Some(only) = &self.only {
+            return Ok(only.iter().map(|file| removal(file.clone(), at_millis)).collect());
+        }
+        self.loaded().await?;
         let snapshot = self.delta.snapshot().map_err(self.failed("reading"))?;
         Ok(snapshot.log_data().iter().map(|file| Action::Remove(file.remove_action(true))).collect())
     }
@@ -171,13 +240,10 @@ fn own_number(actions: &[Action]) -> Option<i64> {
     })
 }
 
-fn is_conflict(error: &DeltaTableError) -> bool {
-    match error {
-        DeltaTableError::VersionAlreadyExists(_) => true,
-        DeltaTableError::Transaction { source } => {
-            matches!(source, TransactionError::MaxCommitAttempts(_) | TransactionError::CommitConflict(_))
-        }
-        _ => false,
+fn added_file(action: Action) -> Option<Add> {
+    match action {
+        Action::Add(file) => Some(file),
+        _ => None,
     }
 }
 

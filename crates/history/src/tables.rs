@@ -20,6 +20,7 @@ use url::Url;
 use crate::error::{HistoryError, Result};
 use crate::storable::storable_schema;
 use crate::table::Table;
+use crate::table_name::COMMITS;
 
 /// The property that holds a view's key, as JSON.
 pub(crate) const KEY_PROPERTY: &str = "hexwatch.key";
@@ -87,7 +88,7 @@ impl Tables {
 
     pub(crate) async fn open(&self, name: &str) -> Result<Option<Table>> {
         let delta = self.load(name).await?;
-        Ok(delta.map(|delta| Table { name: name.to_owned(), delta }))
+        Ok(delta.map(|delta| Table::new(name, delta)))
     }
 
     /// Makes table `name` for rows of `schema`.
@@ -99,6 +100,8 @@ impl Tables {
             })?;
         let statistics: Vec<&str> =
             STATISTICS.into_iter().filter(|column| schema.field_with_name(column).is_ok()).collect();
+        // Each commit removes the checkpoint before it; the list of those need not be long.
+        let kept = if name == COMMITS { "interval 1 minute" } else { "interval 1 hour" };
         let mut create = CreateBuilder::new()
             .with_log_store(self.log_store(name)?)
             .with_table_name(name)
@@ -107,8 +110,7 @@ impl Tables {
             .with_configuration(
                 [
                     ("delta.logRetentionDuration", "interval 1 hour"),
-                    ("delta.deletedFileRetentionDuration", "interval 1 hour"),
-                    ("delta.checkpointInterval", "100"),
+                    ("delta.deletedFileRetentionDuration", kept),
                 ]
                 .map(|(property, value)| (property.to_owned(), Some(value.to_owned()))),
             );
@@ -123,7 +125,7 @@ impl Tables {
             create = create.with_configuration([(KEY_PROPERTY.to_owned(), Some(key))]);
         }
         let delta = create.await.map_err(HistoryError::delta("creating", name))?;
-        Ok(Table { name: name.to_owned(), delta })
+        Ok(Table::new(name, delta))
     }
 }
 

@@ -184,8 +184,9 @@ impl Writer {
         }
         self.create_lacking(table, &rows.schema(), None).await?;
         let number = self.at.checkpoint.number;
+        let now = self.clock.now().millis();
         let table = self.table(table)?;
-        let mut actions = table.remove_all()?;
+        let mut actions = table.remove_all(now).await?;
         actions.extend(table.stage(std::slice::from_ref(rows)).await?);
         table.commit(actions, number, Vec::new(), SaveMode::Overwrite).await
     }
@@ -304,7 +305,8 @@ impl Writer {
         checkpoint.prune_ahead();
         self.reach(Point::Before(Step::Checkpoint))?;
         let batch = checkpoint.to_batch(self.clock.now())?;
-        let removed = self.at.commits.remove_all()?;
+        self.at.commits.check_newest().await?;
+        let removed = self.at.commits.remove_all(self.clock.now().millis()).await?;
         let mut actions = self.at.commits.stage(&[batch]).await?;
         actions.extend(removed.iter().cloned());
         self.at.commits.commit(actions, checkpoint.number, Vec::new(), SaveMode::Overwrite).await?;
@@ -323,7 +325,7 @@ impl Writer {
         }));
         while self.old_checkpoints.len() > CHECKPOINTS_KEPT {
             let Some(path) = self.old_checkpoints.pop_front() else { break };
-            let store = self.at.commits.delta.object_store();
+            let store = self.at.commits.object_store();
             if let Err(error) = store.delete(&object_store::path::Path::from(path.as_str())).await {
                 tracing::debug!(table = COMMITS, path, %error, "an old checkpoint's file stays behind");
             }
