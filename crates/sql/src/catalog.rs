@@ -10,6 +10,7 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
+use hexwatch_contract::Cell;
 use hexwatch_contract::catalog::{TABLES, devices, grid_cells, grids, schema, zones};
 use hexwatch_contract::cell::EVENT_RESOLUTION;
 use hexwatch_contract::site::{Device, Places as _};
@@ -84,8 +85,7 @@ fn device_rows(site: &Site) -> Result<RecordBatch, DataFusionError> {
         device.links.iter().for_each(|link| links.values().append_value(link));
         links.append(true);
     }
-    let cell =
-        |device: &Device| cell::cell_at(device.lon, device.lat, EVENT_RESOLUTION).map(|cell| cell.to_i64());
+    let cell = |device: &Device| cell::cell_at(device.lon, device.lat, EVENT_RESOLUTION).map(Cell::to_i64);
     let columns: Vec<ArrayRef> = vec![
         texts(rows().map(|device| device.id.as_str())),
         texts(rows().map(|device| device.kind.as_str())),

@@ -71,7 +71,7 @@ pub struct Encoder<W: Write> {
 
 enum Sink<W: Write> {
     Table { batches: Vec<RecordBatch>, writer: W },
-    Csv(csv::Writer<W>),
+    Csv(Box<csv::Writer<W>>),
     Json(ArrayWriter<W>),
     Arrow(StreamWriter<W>),
 }
@@ -81,7 +81,7 @@ impl<W: Write> Encoder<W> {
     pub fn new(format: Format, schema: &SchemaRef, writer: W) -> Result<Self, ArrowError> {
         let sink = match format {
             Format::Table => Sink::Table { batches: Vec::new(), writer },
-            Format::Csv => Sink::Csv(csv::WriterBuilder::new().with_header(true).build(writer)),
+            Format::Csv => Sink::Csv(Box::new(csv::WriterBuilder::new().with_header(true).build(writer))),
             Format::Json => {
                 Sink::Json(WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(writer))
             }

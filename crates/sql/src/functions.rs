@@ -1,4 +1,4 @@
-//! The functions that hexwatch adds to SQL: H3 as DuckDB's extension names it, `ST_*`, and `input`.
+//! The functions that hexwatch adds to SQL: H3 as the h3 extension of `DuckDB` names it, `ST_*`, and `input`.
 
 mod cells;
 mod input;

@@ -30,6 +30,12 @@ pub fn batch_session() -> SessionContext {
     config.options_mut().optimizer.repartition_joins = false;
     config.options_mut().optimizer.repartition_windows = false;
     config.options_mut().optimizer.repartition_sorts = false;
+    config.options_mut().optimizer.enable_round_robin_repartition = false;
+    // Plans are kept and run again: a filter that a join or a sort hands down while it runs would outlive the run.
+    config.options_mut().optimizer.enable_dynamic_filter_pushdown = false;
+    config.options_mut().optimizer.enable_join_dynamic_filter_pushdown = false;
+    config.options_mut().optimizer.enable_aggregate_dynamic_filter_pushdown = false;
+    config.options_mut().optimizer.enable_topk_dynamic_filter_pushdown = false;
     with_functions(SessionContext::new_with_config(config))
 }
 

@@ -1,13 +1,10 @@
-//! H3. A null in gives a null out, and so does a value that is no cell, as in DuckDB's extension.
+//! H3. A null in gives a null out, and so does a value that is no cell, as in the extension of `DuckDB`.
 
 use std::sync::Arc;
 
-use arrow::array::{
-    Array, ArrayRef, AsArray, Float64Array, Int64Array, Int64Builder, ListBuilder, StringArray,
-};
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, Int64Builder, ListBuilder, StringArray};
 use arrow::datatypes::DataType::{Float64, Int64, List, Utf8};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type};
-use datafusion::common::Result;
 use datafusion::logical_expr::ScalarUDF;
 use hexwatch_contract::Cell;
 use hexwatch_contract::site::Datum;
@@ -22,7 +19,9 @@ fn cells_type() -> DataType {
 pub(super) fn functions() -> Vec<ScalarUDF> {
     let two = [Int64, Int64];
     vec![
-        function("h3_latlng_to_cell", &[Float64, Float64, Int64], Int64, latlng_to_cell),
+        function("h3_latlng_to_cell", &[Float64, Float64, Int64], Int64, |columns| {
+            Ok(latlng_to_cell(columns))
+        }),
         function("h3_cell_to_lat", &[Int64], Float64, |columns| Ok(degrees(columns, |(_, lat)| lat))),
         function("h3_cell_to_lng", &[Int64], Float64, |columns| Ok(degrees(columns, |(lon, _)| lon))),
         function("h3_cell_to_parent", &two, Int64, |columns| {
@@ -40,7 +39,9 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         function("h3_grid_distance", &two, Int64, |columns| {
             Ok(numbers(columns, |one, other| cell::distance(checked(one)?, checked(other)?)))
         }),
-        function("h3_polygon_wkt_to_cells", &[Utf8, Int64], cells_type(), polygon_wkt_to_cells),
+        function("h3_polygon_wkt_to_cells", &[Utf8, Int64], cells_type(), |columns| {
+            Ok(polygon_wkt_to_cells(columns))
+        }),
         function("h3_h3_to_string", &[Int64], Utf8, |columns| {
             Ok(texts(longs(&columns[0]).iter().map(|one| checked(one?).map(|cell| cell.to_string()))))
         }),
@@ -92,18 +93,18 @@ fn lists(rows: impl Iterator<Item = Option<Vec<Cell>>>) -> ArrayRef {
     Arc::new(builder.finish())
 }
 
-fn latlng_to_cell(columns: &[ArrayRef]) -> Result<ArrayRef> {
+fn latlng_to_cell(columns: &[ArrayRef]) -> ArrayRef {
     let (lats, lngs) = (columns[0].as_primitive::<Float64Type>(), columns[1].as_primitive::<Float64Type>());
     let points = lats.iter().zip(lngs).zip(longs(&columns[2]));
     let cells = points.map(|((lat, lng), res)| Some(cell::cell_at(lng?, lat?, resolution(res?)?)?.to_i64()));
-    Ok(Arc::new(cells.collect::<Int64Array>()))
+    Arc::new(cells.collect::<Int64Array>())
 }
 
-fn polygon_wkt_to_cells(columns: &[ArrayRef]) -> Result<ArrayRef> {
+fn polygon_wkt_to_cells(columns: &[ArrayRef]) -> ArrayRef {
     let rows = columns[0].as_string::<i32>().iter().zip(longs(&columns[1]));
     let cells = |text: &str, res: i64| {
         let area = Area::from_wkt(text, Datum::Wgs84).ok()?;
         area.cells_within(resolution(res)?).ok()
     };
-    Ok(lists(rows.map(|(text, res)| cells(text?, res?))))
+    lists(rows.map(|(text, res)| cells(text?, res?)))
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use datafusion::error::DataFusionError;
+use datafusion::sql::sqlparser::parser::ParserError;
 use hexwatch_contract::{Classified, Fault};
 
 /// What kind of trouble it is.
@@ -61,6 +62,16 @@ impl QueryError {
         self
     }
 
+    /// A syntax error without a place is one at the end of the text.
+    pub(super) fn within(self, sql: &str) -> Self {
+        if self.problem != QueryProblem::Syntax || self.line.is_some() {
+            return self;
+        }
+        let lines = sql.lines().count().max(1) as u64;
+        let column = sql.lines().last().map_or(0, |line| line.chars().count()) as u64 + 1;
+        self.located(lines, column)
+    }
+
     pub(super) fn deadline(deadline: Duration) -> Self {
         let message = format!("the query did not finish within {} s", deadline.as_secs_f64());
         Self::new(
@@ -95,7 +106,7 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::Collection(errors) => errors.first().map_or(&error, DataFusionError::find_root),
             root => root,
         };
-        let said = root.strip_backtrace();
+        let said = words_of(root);
         let (problem, fix) = kind_of(root);
         let query_error = Self::new(problem, first_line(&said), fix);
         match place {
@@ -123,6 +134,17 @@ fn kind_of(root: &DataFusionError) -> (QueryProblem, &'static str) {
         }
         DataFusionError::Internal(_) => (QueryProblem::Bug, "report the query, and write it otherwise"),
         _ => (QueryProblem::Failed, "look at the values it computes with"),
+    }
+}
+
+/// What the engine says, without the names of its types.
+fn words_of(root: &DataFusionError) -> String {
+    match root {
+        DataFusionError::SQL(parser, _) => match parser.as_ref() {
+            ParserError::TokenizerError(text) | ParserError::ParserError(text) => text.clone(),
+            ParserError::RecursionLimitExceeded => "the query is nested too deep".to_owned(),
+        },
+        other => other.strip_backtrace(),
     }
 }
 

@@ -109,9 +109,9 @@ async fn what_is_just_short_of_the_limits_runs() {
 
 #[tokio::test]
 async fn an_error_says_where_and_what_to_do() {
-    let syntax = problem("SELECT 1 +\nFROM").await;
+    let syntax = problem("SELECT 1\nFROM t WHERE (").await;
     assert_eq!(syntax.problem, QueryProblem::Syntax);
-    assert!(syntax.line.is_some(), "{syntax:?}");
+    assert_eq!((syntax.line, syntax.column), (Some(2), Some(15)), "{syntax:?}");
     let unknown = problem("SELECT nothing\nFROM (SELECT 1 AS a) AS t").await;
     assert_eq!((unknown.problem, unknown.line, unknown.column), (QueryProblem::Meaning, Some(1), Some(8)));
     assert_eq!(problem("SELECT * FROM nowhere").await.problem, QueryProblem::Meaning);
@@ -157,6 +157,30 @@ async fn a_query_that_needs_too_much_memory_is_ended() {
     let limits = Limits { bytes: 1 << 20, operators: 100_000, tokens: 100_000, ..Limits::default() };
     let error = Guard::new(limits).run(&session, &sql).await.unwrap_err();
     assert_eq!(error.problem, QueryProblem::Memory, "{error:?}");
+}
+
+#[tokio::test]
+async fn a_person_and_a_risk_do_not_come_together() {
+    let session = analyst_session(64 << 20).unwrap();
+    crate::catalog::register_missing(&session).unwrap();
+    let guard = Guard::default();
+    for sql in [
+        "SELECT a.credential_ref, r.score FROM access a JOIN risk_cells r ON h3_cell_to_parent(a.cell, 11) = r.cell",
+        "SELECT a.credential_ref AS who, r.score AS how FROM access a, risk_cells r",
+        "SELECT * FROM access a, risk_cells r",
+        "SELECT count(*) FROM risk_cells WHERE cell IN (SELECT cell FROM access WHERE credential_ref = 'x')",
+        "SELECT credential_ref, match_score AS score FROM access",
+    ] {
+        let error = guard.run(&session, sql).await.unwrap_err();
+        assert_eq!(error.problem, QueryProblem::Refused, "{sql}: {error}");
+    }
+    for sql in [
+        "SELECT * FROM access",
+        "SELECT * FROM risk_cells",
+        "SELECT r.score, count(*) FROM risk_cells r JOIN access a ON h3_cell_to_parent(a.cell, 11) = r.cell GROUP BY r.score",
+    ] {
+        assert!(guard.run(&session, sql).await.is_ok(), "{sql}");
+    }
 }
 
 proptest! {

@@ -104,7 +104,12 @@ fn check_shape(tokens: &[TokenWithSpan], limits: &Limits) -> Result<(), QueryErr
     let (mut depth, mut operators, mut parts) = (0_usize, 0, 0);
     for token in tokens {
         match &token.token {
-            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+            Token::LParen | Token::LBrace => depth += 1,
+            // A chain of subscripts is one expression within another.
+            Token::LBracket => {
+                depth += 1;
+                operators += 1;
+            }
             Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
             Token::Word(_) => match word(token).as_deref() {
                 Some("CASE") => depth += 1,

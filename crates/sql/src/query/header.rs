@@ -89,7 +89,7 @@ fn kind_by_folder(file: &str) -> Kind {
 
 #[derive(Default)]
 struct Rule {
-    rule: Option<String>,
+    id: Option<String>,
     version: Option<u32>,
     class: Option<Class>,
 }
@@ -121,12 +121,11 @@ impl Parsing {
     }
 
     fn take_param(&mut self, line: &Line<'_>, name: &str) {
-        match parse_value(line.value) {
-            Some(value) => self.query.params.push(Param { name: name.to_owned(), value, line: line.number }),
-            None => {
-                let problem = format!("`{}` is not a value", line.value);
-                self.refuse(line, problem, "write INTERVAL '30 seconds', a number, 'a text', true or false");
-            }
+        if let Some(value) = parse_value(line.value) {
+            self.query.params.push(Param { name: name.to_owned(), value, line: line.number });
+        } else {
+            let problem = format!("`{}` is not a value", line.value);
+            self.refuse(line, problem, "write INTERVAL '30 seconds', a number, 'a text', true or false");
         }
     }
 
@@ -135,7 +134,7 @@ impl Parsing {
         match line.key {
             "name" if is_name(&value) => self.query.name = value,
             "name" => {
-                self.refuse(line, format!("`{value}` is not a name"), "use letters, digits and underscores")
+                self.refuse(line, format!("`{value}` is not a name"), "use letters, digits and underscores");
             }
             "title" => self.query.title = Some(value),
             "kind" => match one_of(
@@ -144,7 +143,7 @@ impl Parsing {
             ) {
                 Some(kind) => self.query.kind = kind,
                 None => {
-                    self.refuse(line, format!("there is no kind `{value}`"), "write view, rule or analysis")
+                    self.refuse(line, format!("there is no kind `{value}`"), "write view, rule or analysis");
                 }
             },
             "output" => {
@@ -163,7 +162,7 @@ impl Parsing {
             "emit" => match one_of(&value, &[("on_close", Emit::OnClose), ("immediate", Emit::Immediate)]) {
                 Some(emit) => self.query.emit = emit,
                 None => {
-                    self.refuse(line, format!("there is no emit `{value}`"), "write on_close or immediate")
+                    self.refuse(line, format!("there is no emit `{value}`"), "write on_close or immediate");
                 }
             },
             "key" => self.query.key = value.split(',').map(|column| column.trim().to_owned()).collect(),
@@ -176,21 +175,14 @@ impl Parsing {
 
     fn take_rule_key(&mut self, line: &Line<'_>, value: String) {
         match line.key {
-            "rule" => self.rule.rule = Some(value),
+            "rule" => self.rule.id = Some(value),
             "version" => match value.parse() {
                 Ok(version) => self.rule.version = Some(version),
                 Err(_) => {
-                    self.refuse(line, format!("`{value}` is not a version"), "write a whole number from 1")
+                    self.refuse(line, format!("`{value}` is not a version"), "write a whole number from 1");
                 }
             },
-            "class" => match serde_json::from_value(Value::String(value.clone())) {
-                Ok(class) => self.rule.class = Some(class),
-                Err(_) => {
-                    let fix = "write fire, gas, intrusion, access, panic, medical, perimeter, crowd, hazard, welfare, \
-                               patrol, equipment, risk or system";
-                    self.refuse(line, format!("there is no class `{value}`"), fix);
-                }
-            },
+            "class" => self.take_class(line, value),
             unknown => {
                 let fix = format!(
                     "use one of {}; or part prose from the header by an empty comment line",
@@ -198,6 +190,17 @@ impl Parsing {
                 );
                 self.refuse(line, format!("there is no key `{unknown}`"), &fix);
             }
+        }
+    }
+
+    fn take_class(&mut self, line: &Line<'_>, value: String) {
+        let problem = format!("there is no class `{value}`");
+        if let Ok(class) = serde_json::from_value(Value::String(value)) {
+            self.rule.class = Some(class);
+        } else {
+            let fix = "write fire, gas, intrusion, access, panic, medical, perimeter, crowd, hazard, welfare, patrol, \
+                       equipment, risk or system";
+            self.refuse(line, problem, fix);
         }
     }
 
@@ -236,7 +239,7 @@ impl Parsing {
     }
 
     fn finish_rule(&mut self) {
-        let Rule { rule, version, class } = std::mem::take(&mut self.rule);
+        let Rule { id: rule, version, class } = std::mem::take(&mut self.rule);
         let missing = |key: &str, example: &str| self.query.error(1, key, "a rule needs the line", example);
         match (rule, class) {
             (Some(rule), Some(class)) => {

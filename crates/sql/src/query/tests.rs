@@ -30,7 +30,7 @@ fn a_rule_says_what_it_is_in_its_header() {
     assert_eq!((query.name.as_str(), query.kind, query.emit), ("r06", Kind::Rule, Emit::Immediate));
     assert_eq!(query.rule, Some(RuleHeader { rule: "R06".into(), version: 2, class: Class::Access }));
     assert_eq!(query.key, ["key", "window_start", "transition"]);
-    assert_eq!(query.lookback, Some(Duration::from_secs(120)));
+    assert_eq!(query.lookback, Some(Duration::from_mins(2)));
 }
 
 #[test]
