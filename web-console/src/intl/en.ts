@@ -57,7 +57,7 @@ export const en = {
   'class.gas': 'Gas',
   'class.intrusion': 'Intrusion',
   'class.access': 'Access',
-  'class.panic': 'Panic button',
+  'class.panic': 'Panic',
   'class.medical': 'Medical',
   'class.perimeter': 'Perimeter',
   'class.crowd': 'Crowd',

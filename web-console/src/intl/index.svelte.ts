@@ -1,5 +1,6 @@
 import { en, type MessageKey } from './en'
 import { fill } from './fill'
+import { nameIn } from './name'
 import { zhCN } from './zh-CN'
 
 export type { MessageKey }
@@ -23,6 +24,11 @@ export const intl = new Speech()
 /** The sentence in the present language. */
 export function t(key: MessageKey, values: Record<string, string | number> = {}): string {
   return fill(CATALOGUE[intl.language][key], values)
+}
+
+/** A name of the site's own, in the present language where it gives both. */
+export function nameOf(name: string): string {
+  return nameIn(intl.language, name)
 }
 
 /** Whether `key` is a sentence of ours; the server names some of them. */

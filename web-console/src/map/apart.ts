@@ -6,8 +6,9 @@ export interface Mark {
 }
 
 const ROUNDS = 12
-/** Room between two marks, as a share of their size; their rings and names need it. */
-const ROOM = 1.15
+/** Room between two marks, as a share of their size: for their rings, and below each for its name. */
+const ROOM = 1.35
+const ROOM_BELOW = 1.45
 /** Only so many are moved: the work grows with the square, and beyond it nobody could tell them apart anyway. */
 const MOST = 150
 
@@ -36,7 +37,7 @@ export function within<M extends Mark>(mark: M, { width, height }: { width: numb
 /** Pushes `mark` away from `earlier`; returns whether it had to. */
 function giveWay(mark: Mark, earlier: Mark, index: number): boolean {
   const wanted = ((mark.size + earlier.size) / 2) * ROOM
-  let [dx, dy] = [mark.x - earlier.x, mark.y - earlier.y]
+  let [dx, dy] = [mark.x - earlier.x, (mark.y - earlier.y) / ROOM_BELOW]
   const distance = Math.hypot(dx, dy)
   if (distance >= wanted) return false
   if (distance < 1) {
@@ -48,6 +49,6 @@ function giveWay(mark: Mark, earlier: Mark, index: number): boolean {
     dy /= distance
   }
   mark.x = earlier.x + dx * (wanted + 0.5)
-  mark.y = earlier.y + dy * (wanted + 0.5)
+  mark.y = earlier.y + dy * ROOM_BELOW * (wanted + 0.5)
   return true
 }

@@ -1,11 +1,12 @@
 import { Map as GlMap, setWorkerUrl, type FitBoundsOptions, type GeoJSONSource, type LngLatLike } from 'maplibre-gl'
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url'
 import type { SiteMapData } from '../contract'
+import type { Language } from '../intl/index.svelte'
 import type { CellCache } from '../store/cells'
 import { boundsOf, cellIds, cellPolygons, middleOf, type Bounds } from './geometry'
 import { hatch } from './hatch'
 import { Painter } from './painter'
-import { CELLS, HATCH, MAP_FONT, styleOf } from './style'
+import { CELLS, HATCH, LABELLED, labelIn, MAP_FONT, styleOf } from './style'
 
 // The page's content security policy allows workers of this host only, and no blobs.
 setWorkerUrl(workerUrl)
@@ -16,6 +17,13 @@ const LEGEND = 0.09
 /** The map's size for which the style's letters are made; on a larger wall they are larger. */
 const DESIGNED_FOR_PX = { width: 960, height: 560 } as const
 const SMALLEST_SCALE = 0.75
+
+export interface SiteMapOptions {
+  interactive: boolean
+  language: Language
+  /** Called whenever points of the site are elsewhere on the screen. */
+  moved: () => void
+}
 
 /** The site's map with its cells, kept up to date from the cache and painted again after a lost graphics context. */
 export class SiteMap {
@@ -30,8 +38,7 @@ export class SiteMap {
     container: HTMLElement,
     site: SiteMapData,
     cache: CellCache,
-    interactive: boolean,
-    moved: () => void,
+    { interactive, language, moved }: SiteMapOptions,
   ) {
     this.#ids = cellIds(site.cells)
     this.#site = site
@@ -45,7 +52,7 @@ export class SiteMap {
     }
     this.#map = new GlMap({
       container,
-      style: styleOf(site, scaleOf(container)),
+      style: styleOf(site, scaleOf(container), language),
       bounds: this.#bounds,
       fitBoundsOptions: fit(),
       interactive,
@@ -77,12 +84,17 @@ export class SiteMap {
     container: HTMLElement,
     site: SiteMapData,
     cache: CellCache,
-    options: { interactive: boolean; moved: () => void },
+    options: SiteMapOptions,
   ): Promise<SiteMap> {
     await document.fonts.load(`400 16px '${MAP_FONT}'`, '网格 A1')
-    const map = new SiteMap(container, site, cache, options.interactive, options.moved)
+    const map = new SiteMap(container, site, cache, options)
     await map.#map.once('load')
     return map
+  }
+
+  /** Names places in `language`, where the site does. */
+  speak(language: Language): void {
+    for (const layer of LABELLED) this.#map.setLayoutProperty(layer, 'text-field', labelIn(language))
   }
 
   /** Takes the cells of `site`, where they are others than before. Scores are painted again: ids have moved. */

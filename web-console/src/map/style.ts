@@ -1,7 +1,8 @@
-import type { ExpressionSpecification, FilterSpecification, StyleSpecification } from 'maplibre-gl'
+import type { ExpressionSpecification, StyleSpecification } from 'maplibre-gl'
 import type { FeatureCollection } from 'geojson'
 import type { SiteMapData } from '../contract'
-import { cellPolygons } from './geometry'
+import type { Language } from '../intl/index.svelte'
+import { boundsOf, cellPolygons } from './geometry'
 import { RAMP, UNKNOWN } from './ramp'
 
 /** The one font of the console, for the map's labels too; see `fonts.css`. */
@@ -11,18 +12,44 @@ export const HATCH = 'hatch'
 
 const score: ExpressionSpecification = ['coalesce', ['feature-state', 'score'], UNKNOWN]
 const isKnown: ExpressionSpecification = ['>=', score, 0]
-const isGreen: FilterSpecification = [
-  'in',
+const zoneColour: ExpressionSpecification = [
+  'match',
   ['downcase', ['to-string', ['get', 'class']]],
-  ['literal', ['green', 'park', 'garden', 'public_green']],
+  ['green', 'park', 'garden'],
+  '#1f3a2b',
+  'water',
+  '#1b3346',
+  '#1d2429',
 ]
-const label: ExpressionSpecification = ['coalesce', ['get', 'name'], '']
+
+/** A feature's name in `language`, where the site gives it, else its only name. */
+export function labelIn(language: Language): ExpressionSpecification {
+  return ['coalesce', ['get', language === 'en' ? 'name_en' : 'name_zh'], ['get', 'name'], '']
+}
+export const LABELLED = ['zone-names', 'building-names'] as const
+
+/** Pixels a metre at zoom 0 on the equator: the world is 512 pixels and 40,075 km around. */
+const PIXELS_PER_METRE = 512 / 40_075_017
+const DEFAULT_ROAD_M = 6
+
+/** A width in metres as it is at every zoom at latitude `lat`: pixels double with each zoom. */
+function metres(width: ExpressionSpecification, lat: number): ExpressionSpecification {
+  const at = (zoom: number): ExpressionSpecification => [
+    '*',
+    width,
+    (PIXELS_PER_METRE * 2 ** zoom) / Math.cos((lat * Math.PI) / 180),
+  ]
+  return ['interpolate', ['exponential', 2], ['zoom'], 0, at(0), 22, at(22)]
+}
 
 /**
  * Our own map from the site's own files, drawn from the ground up: nothing of it comes from another host.
  * `scale` enlarges its letters.
  */
-export function styleOf(site: SiteMapData, scale: number): StyleSpecification {
+export function styleOf(site: SiteMapData, scale: number, language: Language): StyleSpecification {
+  const label = labelIn(language)
+  const [, south, , north] = boundsOf(site)
+  const lat = (south + north) / 2
   return {
     version: 8,
     transition: { duration: 0, delay: 0 },
@@ -35,8 +62,7 @@ export function styleOf(site: SiteMapData, scale: number): StyleSpecification {
     },
     layers: [
       { id: 'ground', type: 'background', paint: { 'background-color': '#14181c' } },
-      { id: 'zones', type: 'fill', source: 'zones', paint: { 'fill-color': '#1d2429' } },
-      { id: 'green', type: 'fill', source: 'zones', filter: isGreen, paint: { 'fill-color': '#1f3a2b' } },
+      { id: 'zones', type: 'fill', source: 'zones', paint: { 'fill-color': zoneColour } },
       {
         id: 'roads',
         type: 'line',
@@ -44,17 +70,7 @@ export function styleOf(site: SiteMapData, scale: number): StyleSpecification {
         layout: { 'line-cap': 'round', 'line-join': 'round' },
         paint: {
           'line-color': '#323a41',
-          'line-width': [
-            'interpolate',
-            ['exponential', 2],
-            ['zoom'],
-            13,
-            1,
-            16,
-            ['coalesce', ['get', 'width_px'], 7],
-            19,
-            40,
-          ],
+          'line-width': metres(['coalesce', ['get', 'width'], DEFAULT_ROAD_M], lat),
         },
       },
       {
@@ -120,11 +136,11 @@ export function styleOf(site: SiteMapData, scale: number): StyleSpecification {
         layout: {
           'text-field': label,
           'text-font': [MAP_FONT],
-          'text-size': 17 * scale,
-          'text-letter-spacing': 0.08,
+          'text-size': 15 * scale,
+          'text-letter-spacing': 0.04,
           'text-max-width': 8,
         },
-        paint: { 'text-color': '#dfe7ec', 'text-halo-color': '#0f1316', 'text-halo-width': 2 },
+        paint: { 'text-color': '#cfd8de', 'text-halo-color': '#0f1316', 'text-halo-width': 2 },
       },
     ],
   }

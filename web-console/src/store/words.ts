@@ -1,5 +1,5 @@
 import type { Device } from '../contract'
-import { isMessageKey, t, type MessageKey } from '../intl/index.svelte'
+import { isMessageKey, nameOf, t, type MessageKey } from '../intl/index.svelte'
 import type { AlarmEntry } from './alarms'
 
 /** What the alarm says, in the present language: the template the server names, else the rule's name, else its class. */
@@ -9,13 +9,13 @@ export function whatOf({ alarm }: AlarmEntry): string {
   return `${alarm.rule} ${t(`class.${alarm.class}`)}`
 }
 
-/** Where it is, without anything that could name a person: the zone, the grid, the device and its floor. */
+/** Where it is, without anything that could name a person: the zone or grid, the floor, the device. */
 export function whereOf({ alarm }: AlarmEntry, devices: ReadonlyMap<string, Device>): string {
   const floor = alarm.device ? devices.get(alarm.device)?.floor : undefined
   const parts = [
-    alarm.area ?? alarm.grid,
-    alarm.device,
+    alarm.area ? nameOf(alarm.area) : alarm.grid,
     floor === undefined || floor === null ? null : t('alarm.floor', { floor }),
+    alarm.device,
   ]
   return parts.filter(Boolean).join(' · ') || t('alarm.place.unknown')
 }

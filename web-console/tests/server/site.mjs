@@ -78,13 +78,13 @@ export function site() {
     polygon({ name: '商铺西' }, box(130, -140, 250, 26)),
   ]
   const roads = [
-    road({ name: '翠湖路', width_px: 18 }, [at(-700, -242), at(700, -242)]),
-    road({ name: '长宁路', width_px: 18 }, [at(-700, 242), at(700, 242)]),
-    road({ name: '西环路', width_px: 18 }, [at(-422, -500), at(-422, 500)]),
-    road({ name: '东环路', width_px: 18 }, [at(422, -500), at(422, 500)]),
-    road({ width_px: 8 }, [at(-420, 10), at(420, 10)]),
-    road({ width_px: 8 }, [at(-90, -242), at(-90, 242)]),
-    road({ width_px: 8 }, [at(100, -242), at(100, 242)]),
+    road({ name: '翠湖路', width: 14 }, [at(-700, -242), at(700, -242)]),
+    road({ name: '长宁路', width: 14 }, [at(-700, 242), at(700, 242)]),
+    road({ name: '西环路', width: 14 }, [at(-422, -500), at(-422, 500)]),
+    road({ name: '东环路', width: 14 }, [at(422, -500), at(422, 500)]),
+    road({ width: 6 }, [at(-420, 10), at(420, 10)]),
+    road({ width: 6 }, [at(-90, -242), at(-90, 242)]),
+    road({ width: 6 }, [at(100, -242), at(100, 242)]),
   ]
   const grids = [
     polygon({ grid: 'G1', name: '第一网格', site: 'cuihu' }, box(-400, -220, 310, 440)),

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { en } from '../../src/intl/en'
 import { fill } from '../../src/intl/fill'
+import { nameIn } from '../../src/intl/name'
 import { zhCN } from '../../src/intl/zh-CN'
 import { age } from '../../src/store/age'
 import { balances, total } from '../../src/store/accounts'
@@ -23,6 +24,16 @@ describe('the languages', () => {
       expect(zhCN[key].trim(), key).not.toBe('')
       expect(en[key].trim(), key).not.toBe('')
     }
+  })
+
+  test('a name that is given in both is said in one', () => {
+    expect(nameIn('en', '中心公园 Central park')).toBe('Central park')
+    expect(nameIn('zh-CN', '中心公园 Central park')).toBe('中心公园')
+    expect(nameIn('zh-CN', '1幢 Building 1')).toBe('1幢')
+    expect(nameIn('en', '燃气重点区域 Gas station (key area)')).toBe('Gas station (key area)')
+    expect(nameIn('en', '3 号门 2')).toBe('3 号门 2')
+    expect(nameIn('en', '翠湖一期')).toBe('翠湖一期')
+    expect(nameIn('zh-CN', 'Block 7')).toBe('Block 7')
   })
 
   test('a value that is missing stays visible', () => {
