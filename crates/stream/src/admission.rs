@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn a_row_is_late_behind_the_watermark_and_too_late_behind_the_horizon() {
-        let horizon = Duration::from_secs(600);
+        let horizon = Duration::from_mins(10);
         assert_eq!(admit(at(1_000), at(1_000), horizon), Admission::OnTime);
         assert_eq!(admit(at(999), at(1_000), horizon), Admission::Late);
         assert_eq!(admit(at(400), at(1_000), horizon), Admission::Late);

@@ -43,7 +43,7 @@ impl Default for EngineConfig {
         Self {
             lateness: BTreeMap::new(),
             default_lateness: Duration::from_secs(10),
-            correction_horizon: Duration::from_secs(600),
+            correction_horizon: Duration::from_mins(10),
             idle_timeout: Duration::from_secs(30),
         }
     }
@@ -124,11 +124,11 @@ impl Engine {
         let planner = Planner { runtime: Arc::new(runtime), reference: registry.tables.clone(), horizon };
         let (mut queries, mut refusals) = (Vec::new(), Vec::new());
         for file in files {
-            let planned = Spec::of(file).and_then(|spec| match file.kind {
+            let query = Spec::of(file).and_then(|spec| match file.kind {
                 Kind::View | Kind::Rule => planner.plan(&spec),
                 Kind::Analysis => Err(spec.refuse("kind:", "an analysis runs over history, not live".into())),
             });
-            match planned {
+            match query {
                 Ok(query) => queries.push(query),
                 Err(refusal) => refusals.push(refusal),
             }

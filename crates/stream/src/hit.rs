@@ -62,7 +62,7 @@ impl Rows<'_> {
     fn hit(&self, row: usize) -> Result<RuleHit, StreamError> {
         let priority = self.number::<Int64Type>("priority", row)?.unwrap_or_default();
         let priority = u8::try_from(priority).ok().and_then(|number| Priority::try_from(number).ok());
-        let class = self.text("class", row)?.map(|text| self.word::<Class>("class", text)).transpose()?;
+        let class = self.text("class", row)?.map(|text| self.word::<Class>("class", &text)).transpose()?;
         let level = self.text("confirm_level", row)?;
         Ok(RuleHit {
             rule: Arc::clone(&self.rule.name),
@@ -71,10 +71,10 @@ impl Rows<'_> {
             key: self.required("key", row)?,
             window_start: self.time("window_start", row)?,
             at: self.time("at", row)?,
-            transition: self.word::<Transition>("transition", self.required("transition", row)?)?,
+            transition: self.word::<Transition>("transition", &self.required("transition", row)?)?,
             priority: priority.ok_or_else(|| self.wrong("priority", "not from 1 to 4"))?,
             confirm_level: level
-                .map(|text| self.word::<ConfirmLevel>("confirm_level", text))
+                .map(|text| self.word::<ConfirmLevel>("confirm_level", &text))
                 .transpose()?
                 .unwrap_or_default(),
             site: self.required("site", row)?,
@@ -104,9 +104,8 @@ impl Rows<'_> {
         self.text(name, row)?.ok_or_else(|| self.wrong(name, "null"))
     }
 
-    fn word<T: DeserializeOwned>(&self, column: &'static str, text: String) -> Result<T, StreamError> {
-        serde_json::from_value(Value::String(text.clone()))
-            .map_err(|_| self.wrong(column, format!("`{text}`")))
+    fn word<T: DeserializeOwned>(&self, column: &'static str, text: &str) -> Result<T, StreamError> {
+        serde_json::from_value(Value::from(text)).map_err(|_| self.wrong(column, format!("`{text}`")))
     }
 
     fn time(&self, name: &'static str, row: usize) -> Result<EventTime, StreamError> {

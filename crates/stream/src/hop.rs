@@ -199,9 +199,11 @@ impl ScalarUDFImpl for WindowUdf {
         };
         let times = times.to_array(args.number_rows)?;
         let times = times.as_primitive::<TimestampMicrosecondType>();
-        let number = |value: &ColumnarValue| match value {
-            ColumnarValue::Scalar(ScalarValue::Int64(Some(number))) => Ok(*number),
-            _ => exec_err!("{} takes literal widths", self.name),
+        let number = |value: &ColumnarValue| {
+            if let ColumnarValue::Scalar(ScalarValue::Int64(Some(number))) = value {
+                return Ok(*number);
+            }
+            exec_err!("{} takes literal widths", self.name)
         };
         let windowing = Windowing { slide: number(slide)?, size: number(size)? };
         let array: ArrayRef = if self.name == HOP_STARTS {

@@ -11,6 +11,7 @@ use hexwatch_contract::Topic;
 use crate::absence::Silences;
 use crate::feed::{Feed, Kept, Source};
 use crate::pane::Telling;
+use crate::reach::Reach;
 use crate::rows::{Changes, Emitted, joined};
 use crate::run::Run;
 
@@ -25,7 +26,7 @@ pub(crate) struct LookbackQuery {
     run: Run,
     feeds: Vec<(Feed, Kept)>,
     telling: Telling,
-    lookback: i64,
+    reach: Reach,
     /// The column of the result time.
     at: usize,
     emitted: Emitted,
@@ -41,14 +42,14 @@ pub(crate) struct LookbackQuery {
 }
 
 impl LookbackQuery {
-    pub(crate) fn new(run: Run, feeds: Vec<Feed>, telling: Telling, lookback: i64, at: usize) -> Self {
+    pub(crate) fn new(run: Run, feeds: Vec<Feed>, telling: Telling, reach: Reach, at: usize) -> Self {
         let feeds = feeds.into_iter().map(|feed| (feed, Kept::default())).collect();
         let start = i64::MIN / 4;
         Self {
             run,
             feeds,
             telling,
-            lookback,
+            reach,
             at,
             emitted: Emitted::default(),
             closed: start,
@@ -59,8 +60,9 @@ impl LookbackQuery {
         }
     }
 
-    pub(crate) fn lookback(&self) -> i64 {
-        self.lookback
+    /// How far the rows behind one result can lie apart, in microseconds.
+    pub(crate) fn span(&self) -> i64 {
+        self.reach.back.saturating_add(self.reach.ahead)
     }
 
     /// Takes admitted rows.
@@ -93,9 +95,10 @@ impl LookbackQuery {
         }
     }
 
-    /// Rows within `[from, to]` can change results from `from` on, until they are out of sight.
+    /// Rows within `[from, to]` can change the results that see them.
     fn touch(&mut self, from: i64, to: i64) {
-        let seen_until = to.saturating_add(self.lookback);
+        let from = from.saturating_sub(self.reach.ahead);
+        let seen_until = to.saturating_add(self.reach.back);
         let to = if self.telling.immediate { seen_until } else { seen_until.min(self.closed) };
         if from <= to {
             self.dirty = Some(self.dirty.map_or((from, to), |(first, last)| (first.min(from), last.max(to))));
@@ -129,14 +132,14 @@ impl LookbackQuery {
         silences: &BTreeMap<Topic, Silences>,
         known: i64,
     ) -> Result<Option<Changes>> {
-        let back = from.saturating_sub(self.lookback);
+        let (back, ahead) = (from.saturating_sub(self.reach.back), to.saturating_add(self.reach.ahead));
         let mut any = false;
         for (feed, kept) in &self.feeds {
             let batches = match feed.source {
-                Source::Events(_) => kept.between(back, to)?,
+                Source::Events(_) => kept.between(back, ahead)?,
                 Source::Absence(topic) => match silences.get(&topic) {
                     Some(silences) => {
-                        let rows = silences.between(back, to.min(known))?;
+                        let rows = silences.between(back, ahead.min(known))?;
                         feed.pass(&rows)?.map(|passed| passed.rows().clone()).into_iter().collect()
                     }
                     None => Vec::new(),
@@ -162,8 +165,9 @@ impl LookbackQuery {
             return Ok(());
         }
         self.dropped = self.frozen;
-        self.emitted.drop_before(self.frozen);
-        let floor = self.frozen.saturating_sub(self.lookback);
+        let first = self.frozen.saturating_sub(self.reach.ahead);
+        self.emitted.drop_before(first);
+        let floor = first.saturating_sub(self.reach.back);
         self.feeds.iter_mut().try_for_each(|(_, kept)| kept.drop_before(floor))
     }
 }

@@ -20,7 +20,7 @@ use crate::hop::{Hop, HopMode, Tables};
 use crate::lookback::LookbackQuery;
 use crate::pane::{PaneQuery, Telling};
 use crate::query::{Operator, Query, Told};
-use crate::reach::{self, Lookback, Unbounded};
+use crate::reach::{self, Lookback, Reach, Unbounded};
 use crate::run::Run;
 use crate::shape::{self, Shape};
 use crate::spec::Spec;
@@ -69,7 +69,7 @@ impl Planner {
             return Err(Unbounded { near: "SELECT", reason: complaint });
         }
         let key = spec.key_in(&schema)?;
-        let lookback = if shape == Shape::Lookback { Some(self.lookback(spec, &draft.plan)?) } else { None };
+        let reach = if shape == Shape::Lookback { Self::reach(spec, &draft.plan)? } else { Reach::default() };
         let physical = self
             .runtime
             .block_on(draft.state.query_planner().create_physical_plan(&draft.plan, &draft.state))?;
@@ -82,17 +82,14 @@ impl Planner {
             return Err(Unbounded { near: "emit:", reason });
         }
         let sources = feeds.iter().map(|feed| feed.source).collect();
-        let operator = match (shape, lookback) {
-            (Shape::Filter, _) => Operator::Filter(FilterQuery::new(run, feeds)),
-            (Shape::Panes(shape), _) => {
-                Operator::Panes(Box::new(PaneQuery::new(&run, shape, feeds, telling)?))
-            }
-            (Shape::Lookback, lookback) => {
+        let operator = match shape {
+            Shape::Filter => Operator::Filter(FilterQuery::new(run, feeds)),
+            Shape::Panes(shape) => Operator::Panes(Box::new(PaneQuery::new(&run, shape, feeds, telling)?)),
+            Shape::Lookback => {
                 let at = schema
                     .index_of(spec.time.as_deref().unwrap_or_default())
                     .map_err(DataFusionError::from)?;
-                let lookback = lookback.unwrap_or_default();
-                Operator::Lookback(Box::new(LookbackQuery::new(run, feeds, telling, lookback, at)))
+                Operator::Lookback(Box::new(LookbackQuery::new(run, feeds, telling, reach, at)))
             }
         };
         Ok(Query {
@@ -104,16 +101,26 @@ impl Planner {
         })
     }
 
-    /// How far `plan` looks back: as far as can be proved, or as the file declares where that is further.
-    fn lookback(&self, spec: &Spec, plan: &LogicalPlan) -> Result<i64, Unbounded> {
+    /// How far `plan` looks: as far as can be proved, or back as far as the file declares where that is more.
+    fn reach(spec: &Spec, plan: &LogicalPlan) -> Result<Reach, Unbounded> {
         let Some(time) = &spec.time else {
             let reason =
                 "which column is the result time? declare it in the header as `time: <column>`".into();
             return Err(Unbounded { near: "SELECT", reason });
         };
         match (reach::lookback(plan, time)?, spec.lookback) {
-            (Lookback::Within(proved), declared) => Ok(proved.max(declared.unwrap_or(0))),
-            (Lookback::Unbounded(_), Some(declared)) => Ok(declared),
+            (Lookback::Within(proved), None) if proved.ahead > 0 => Err(Unbounded {
+                near: "time:",
+                reason: format!(
+                    "a row may look {} past its own result time `{time}`; make the result time the last moment \
+                     the row depends on, such as `greatest(a.time, b.time)`, or declare `lookback`",
+                    shape::seconds(proved.ahead)
+                ),
+            }),
+            (Lookback::Within(proved), declared) => {
+                Ok(Reach { back: proved.back.max(declared.unwrap_or(0)), ..proved })
+            }
+            (Lookback::Unbounded(_), Some(back)) => Ok(Reach { back, ahead: 0 }),
             (Lookback::Unbounded(reason), None) => Err(Unbounded { near: "JOIN", reason: reason.into() }),
         }
     }
@@ -154,10 +161,10 @@ struct LiveTables(BTreeMap<String, Arc<dyn TableProvider>>);
 
 impl Tables for LiveTables {
     fn table(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
-        match (Topic::from_table(name), self.0.get(name)) {
-            (Some(_), Some(table)) => Ok(Arc::clone(table)),
-            _ => plan_err!("hop takes an event table, and `{name}` is none"),
+        if let (Some(_), Some(table)) = (Topic::from_table(name), self.0.get(name)) {
+            return Ok(Arc::clone(table));
         }
+        plan_err!("hop takes an event table, and `{name}` is none")
     }
 }
 

@@ -80,7 +80,7 @@ impl Query {
         match &self.operator {
             Operator::Filter(_) => 0,
             Operator::Panes(query) => query.span(),
-            Operator::Lookback(query) => query.lookback(),
+            Operator::Lookback(query) => query.span(),
         }
     }
 

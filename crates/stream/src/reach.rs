@@ -22,10 +22,17 @@ use crate::shape::{live_table, unsupported};
 /// How far back a query looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Lookback {
-    /// This far, in microseconds.
-    Within(i64),
+    /// Within this, in microseconds.
+    Within(Reach),
     /// No bound was found; the sentence says where.
     Unbounded(&'static str),
+}
+
+/// The rows that can matter lie from `back` before to `ahead` after the result time, in microseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Reach {
+    pub(crate) back: i64,
+    pub(crate) ahead: i64,
 }
 
 /// A time column: `var` plus something within `[least, most]`.
@@ -34,6 +41,14 @@ struct Time {
     var: Var,
     least: i64,
     most: i64,
+}
+
+/// A window function looks at rows from `back` before to `ahead` after `centre`, in microseconds.
+#[derive(Clone, Copy, Debug)]
+struct Around {
+    centre: Var,
+    back: i64,
+    ahead: i64,
 }
 
 /// What a node of the plan gives.
@@ -69,26 +84,16 @@ pub(crate) fn lookback(plan: &LogicalPlan, result_time: &str) -> Result<Lookback
         ));
     };
     walk.settle();
-    let mut furthest = 0;
+    let mut reach = Reach::default();
     for scanned in scope.scanned {
         let after = plus(walk.distances.most(scanned, at.var), -at.least);
         let before = plus(walk.distances.most(at.var, scanned), at.most);
         if after >= FAR || before >= FAR {
             return Ok(Lookback::Unbounded(JOIN));
         }
-        if after > 0 {
-            return refuse(
-                "time:",
-                format!(
-                    "a row may look {} past its own result time `{result_time}`; \
-                     make the result time the last moment the row depends on, such as `greatest(a.time, b.time)`",
-                    crate::shape::seconds(after)
-                ),
-            );
-        }
-        furthest = furthest.max(before);
+        reach = Reach { back: reach.back.max(before), ahead: reach.ahead.max(after) };
     }
-    Ok(Lookback::Within(furthest))
+    Ok(Lookback::Within(reach))
 }
 
 #[derive(Default)]
@@ -210,10 +215,10 @@ impl Walk {
         // A row that the other side need not match says nothing about what is on its own side.
         match join.join_type {
             J::Left | J::LeftAnti | J::LeftMark => {
-                self.distances.forget_match(&before, start..middle, middle..end)
+                self.distances.forget_match(&before, start..middle, middle..end);
             }
             J::Right | J::RightAnti | J::RightMark => {
-                self.distances.forget_match(&before, middle..end, start..middle)
+                self.distances.forget_match(&before, middle..end, start..middle);
             }
             J::Full => {
                 self.distances.forget_match(&before, start..middle, middle..end);
@@ -317,36 +322,39 @@ impl Walk {
                 return refuse("OVER", "a window expression of an unknown kind");
             };
             let WindowFunction { fun, params } = *function;
-            let (centre, back, ahead) = self.frame(fun.name(), &params, names, &input)?;
+            let around = self.frame(fun.name(), &params, names, &input)?;
             self.settle();
-            let spread = |walk: &mut Self, certain: bool, low: i64, high: i64| {
-                let var = walk.distances.add(certain);
-                walk.distances.bound(var, centre, plus(high, ahead));
-                walk.distances.bound(centre, var, plus(low, back));
-                var
-            };
             for row in &input.scanned {
-                let (low, high) = (self.distances.most(centre, *row), self.distances.most(*row, centre));
-                scanned.push(spread(self, false, low, high));
+                let row = Time { var: *row, least: 0, most: 0 };
+                scanned.push(self.spread(false, row, &around));
             }
             let time = params.args.first().and_then(|argument| self.time_of(argument, names, &input));
-            columns.push(time.map(|time| {
-                let (low, high) = (self.before(time, centre), self.after(time, centre));
-                Time { var: spread(self, true, low, high), least: 0, most: 0 }
-            }));
+            columns.push(time.map(|time| Time { var: self.spread(true, time, &around), least: 0, most: 0 }));
         }
         self.settle();
         Ok(Scope { columns, scanned })
     }
 
-    /// The time around which a window function looks, and how far back and ahead of it.
+    /// `time` of another row that a window function looks at.
+    fn spread(&mut self, certain: bool, time: Time, around: &[Around]) -> Var {
+        let bounds: Vec<_> =
+            around.iter().map(|at| (self.after(time, at.centre), self.before(time, at.centre))).collect();
+        let var = self.distances.add(certain);
+        for (at, (after, before)) in around.iter().zip(bounds) {
+            self.distances.bound(var, at.centre, plus(after, at.ahead));
+            self.distances.bound(at.centre, var, plus(before, at.back));
+        }
+        var
+    }
+
+    /// The times around which a window function looks: those its rows share, and that of its frame.
     fn frame(
         &mut self,
         function: &str,
         params: &WindowFunctionParams,
         names: &[&DFSchema],
         input: &Scope,
-    ) -> Result<(Var, i64, i64), Unbounded> {
+    ) -> Result<Vec<Around>, Unbounded> {
         const FRAMELESS: [&str; 9] = [
             "row_number",
             "rank",
@@ -358,10 +366,14 @@ impl Walk {
             "lead",
             "nth_value",
         ];
-        let shared = params.partition_by.iter().find_map(|key| self.time_of(key, names, input));
-        if let Some(time) = shared {
-            return Ok((self.pin(time, &input.scanned), 0, 0));
-        }
+        let shared =
+            params.partition_by.iter().filter_map(|key| self.time_of(key, names, input)).collect::<Vec<_>>();
+        let pin = |walk: &mut Self, time, back, ahead| Around {
+            centre: walk.pin(time, &input.scanned),
+            back,
+            ahead,
+        };
+        let mut around: Vec<Around> = shared.into_iter().map(|time| pin(self, time, 0, 0)).collect();
         let frame = &params.window_frame;
         let bounded = match (&frame.start_bound, &frame.end_bound) {
             _ if FRAMELESS.contains(&function) || frame.units != WindowFrameUnits::Range => None,
@@ -369,16 +381,17 @@ impl Walk {
         };
         let ordered = params.order_by.first().filter(|_| params.order_by.len() == 1);
         let ordered = ordered.filter(|sort| sort.asc).and_then(|sort| self.time_of(&sort.expr, names, input));
-        let (Some((back, ahead)), Some(time)) = (bounded, ordered) else {
-            return refuse(
-                "OVER",
-                format!(
-                    "the window function {function} without a RANGE interval frame over event time; write \
-                     `OVER (PARTITION BY ... ORDER BY time RANGE BETWEEN INTERVAL '2 minutes' PRECEDING AND CURRENT ROW)`"
-                ),
+        if let (Some((back, ahead)), Some(time)) = (bounded, ordered) {
+            around.push(pin(self, time, back, ahead));
+        }
+        if around.is_empty() {
+            let reason = format!(
+                "the window function {function} without a RANGE interval frame over event time; write \
+                 `OVER (PARTITION BY ... ORDER BY time RANGE BETWEEN INTERVAL '2 minutes' PRECEDING AND CURRENT ROW)`"
             );
-        };
-        Ok((self.pin(time, &input.scanned), back, ahead))
+            return refuse("OVER", reason);
+        }
+        Ok(around)
     }
 
     /// A variable that is exactly `time`.

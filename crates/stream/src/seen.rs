@@ -76,7 +76,7 @@ mod tests {
 
     #[test]
     fn a_row_is_new_once_within_the_horizon() {
-        let mut seen = Seen::new(Duration::from_secs(600));
+        let mut seen = Seen::new(Duration::from_mins(10));
         assert!(seen.insert(7, at(1_000)));
         assert!(!seen.insert(7, at(1_000)));
         assert!(!seen.insert(7, at(1_500)), "sent again with a later time");
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn what_lies_before_the_horizon_is_forgotten() {
-        let mut seen = Seen::new(Duration::from_secs(600));
+        let mut seen = Seen::new(Duration::from_mins(10));
         assert!(seen.insert(7, at(0)));
         seen.forget_before(at(10_000));
         assert!(seen.generations.is_empty());

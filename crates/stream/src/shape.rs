@@ -83,14 +83,14 @@ pub(crate) fn refuse_as_written(plan: &LogicalPlan) -> Result<(), Unbounded> {
                 | LogicalPlan::Analyze(_)
         ) {
             let (near, reason) = unsupported(node);
-            found = Some(Unbounded { near, reason });
+            found = Some(Unbounded { reason, near });
             return Ok(TreeNodeRecursion::Stop);
         }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let Some(near) = unrepeatable(expr) {
                     let reason = format!("`{near}` gives another answer each time: history could not repeat it, so it does not run live");
-                    found = Some(Unbounded { near, reason });
+                    found = Some(Unbounded { reason, near });
                     return Ok(TreeNodeRecursion::Stop);
                 }
                 Ok(TreeNodeRecursion::Continue)

@@ -31,7 +31,7 @@ impl Walk {
         for part in split_conjunction(predicate) {
             match part {
                 Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                    self.compare(left, *op, right, names, scope)
+                    self.compare(left, *op, right, names, scope);
                 }
                 Expr::Between(between) if !between.negated => {
                     self.compare(&between.expr, Operator::GtEq, &between.low, names, scope);
@@ -147,12 +147,14 @@ impl Walk {
             return Some(only);
         }
         let known = self.choices.iter().find(|known| known.which == which && known.times == times);
-        let var = known.map(|known| known.var).unwrap_or_else(|| {
+        let var = if let Some(known) = known {
+            known.var
+        } else {
             let certain = times.iter().all(|time| self.distances.is_certain(time.var));
             let var = self.distances.add(certain);
             self.choices.push(Choice { which, times, var });
             var
-        });
+        };
         self.settle();
         Some(Time { var, least: 0, most: 0 })
     }

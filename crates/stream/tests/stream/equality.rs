@@ -24,7 +24,7 @@ fn readings() -> Vec<(Reading, bool)> {
 }
 
 /// Where two results differ, told so that a person can see it.
-fn differences(
+pub(crate) fn differences(
     live: &std::collections::BTreeMap<(String, String), String>,
     history: &std::collections::BTreeMap<(String, String), String>,
 ) -> Vec<String> {
@@ -76,7 +76,7 @@ fn the_order_and_the_batching_of_the_records_change_no_row() {
 fn a_row_behind_the_watermark_corrects_what_was_given() {
     let files = every_file();
     let reading =
-        Reading { seed: 5, disorder: Duration::from_secs(120), duplicates: 6, chunk: 25, uneven: false };
+        Reading { seed: 5, disorder: Duration::from_mins(2), duplicates: 6, chunk: 25, uneven: false };
     let records = happenings(5);
     let outcome = read(&files, &deliveries(&records, reading), true);
     assert_eq!(outcome.accounts.accepted, records.len() as u64, "two minutes late is within the horizon");
@@ -104,8 +104,12 @@ fn a_row_beyond_the_horizon_is_kept_as_late_and_changes_nothing() {
         .rev()
         .find(|delivery| delivery.chunk.partition == world::partition_of(&straggler))
         .unwrap();
-    let chunk =
-        world::chunk(straggler.topic, straggler.partition, door.chunk.next_offset, &[straggler.clone()]);
+    let chunk = world::chunk(
+        straggler.topic,
+        straggler.partition,
+        door.chunk.next_offset,
+        std::slice::from_ref(&straggler),
+    );
     let plain = read(&files, &late, true);
     late.push(world::Delivery { now: last.now, chunk });
     let with = read(&files, &late, true);

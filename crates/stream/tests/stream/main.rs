@@ -1,3 +1,4 @@
+#![allow(clippy::unwrap_used, clippy::cast_precision_loss, reason = "a panic is the failure")]
 //! The engine over whole streams: the same rows live as over history, whatever the order, the batching
 //! and the restarts.
 

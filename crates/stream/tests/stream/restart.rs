@@ -8,14 +8,14 @@ use super::world::{Outcome, Reading, again, begin, deliveries, end, engine, happ
 #[test]
 fn a_restart_anywhere_gives_the_same_rows_and_counts_no_record_twice() {
     let files: Vec<_> = files::of_folder("views").into_iter().chain(files::of_folder("rules")).collect();
-    for seed in 0..4 {
+    for seed in 0..2 {
         let disorder = Duration::from_secs(if seed % 2 == 0 { 9 } else { 60 });
         let reading = Reading { seed, disorder, duplicates: 6, chunk: 20, uneven: false };
         let records = happenings(seed);
         let deliveries = deliveries(&records, reading);
         let straight = read(&files, &deliveries, true);
 
-        let cut = deliveries.len() * (usize::try_from(seed).unwrap() + 1) / 6;
+        let cut = deliveries.len() * (usize::try_from(seed).unwrap() + 2) / 5;
         let mut outcome = Outcome::default();
         let mut before = engine(&files);
         begin(&mut before, true);
@@ -35,12 +35,14 @@ fn a_restart_anywhere_gives_the_same_rows_and_counts_no_record_twice() {
         assert!(read_again > 0 && outcome.told == told, "what was told before is told again");
         assert!(!resumed.is_restoring(), "all that was read before has been read again");
         for (partition, _) in super::world::partitions() {
-            resumed.step(rest[read_again].now, hexwatch_stream::Input::AtEnd(partition)).unwrap();
+            let caught_up = hexwatch_stream::Input::AtEnd(partition);
+            outcome.fold(resumed.step(rest[read_again].now, caught_up).unwrap(), &files);
         }
         proceed(&mut resumed, &rest[read_again..], &files, &mut outcome);
         end(&mut resumed, &deliveries, &files, &mut outcome);
 
         assert_eq!(outcome.accounts, straight.accounts, "seed {seed}");
-        assert_eq!(outcome.results, straight.results, "seed {seed}");
+        let differences = super::equality::differences(&outcome.results, &straight.results);
+        assert!(differences.is_empty(), "seed {seed}, live is the restarted:\n{}", differences.join("\n"));
     }
 }
