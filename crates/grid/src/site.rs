@@ -75,7 +75,7 @@ pub struct Grid {
 }
 
 /// A site folder, or several sites in one. The default is an empty registry, with which everything works.
-#[derive(Clone, Debug)]
+#[derive(Clone, Default, Debug)]
 pub struct Site {
     sites: Vec<SiteInfo>,
     zones: Vec<Zone>,
@@ -86,22 +86,6 @@ pub struct Site {
     links: HashMap<String, BTreeSet<String>>,
     grid_cells: Vec<GridCell>,
     accountable: HashMap<Cell, usize>,
-}
-
-impl Default for Site {
-    fn default() -> Self {
-        Self {
-            sites: Vec::new(),
-            zones: Vec::new(),
-            grids: Vec::new(),
-            devices: Vec::new(),
-            layers: BTreeMap::new(),
-            places: HashMap::new(),
-            links: HashMap::new(),
-            grid_cells: Vec::new(),
-            accountable: HashMap::new(),
-        }
-    }
 }
 
 impl Site {
@@ -144,7 +128,7 @@ impl Site {
             match grid_cells(self.grids.iter().map(|grid| (grid.grid.as_str(), &grid.area)), res) {
                 Ok(cells) => self.index_grid_cells(cells, res),
                 Err(error) => {
-                    errors.push(FileError::whole("grids.geojson", error.to_string(), "draw smaller grids"))
+                    errors.push(FileError::whole("grids.geojson", error.to_string(), "draw smaller grids"));
                 }
             }
         }

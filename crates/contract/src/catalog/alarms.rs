@@ -83,7 +83,7 @@ pub fn alarm_batch(changes: &[Alarm]) -> RecordBatch {
         maybe_texts(rows().map(|alarm| alarm.area.as_deref())),
         maybe_texts(rows().map(|alarm| alarm.grid.as_deref())),
         maybe_texts(rows().map(|alarm| alarm.officer_role.as_deref())),
-        inputs(rows().map(|alarm| alarm.inputs.as_slice())),
+        inputs(|| rows().map(|alarm| alarm.inputs.as_slice())),
         json(rows().map(|alarm| &alarm.measured)),
         words(rows().map(|alarm| alarm.confirm_level)),
         booleans(rows().map(|alarm| alarm.drill)),

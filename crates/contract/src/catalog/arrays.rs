@@ -133,9 +133,9 @@ pub fn inputs_type() -> DataType {
     list_type(input_fields())
 }
 
-/// A column of inputs.
-pub(super) fn inputs<'a>(rows: impl Iterator<Item = &'a [Input]> + Clone) -> ArrayRef {
-    let flat = || rows.clone().flatten();
+/// A column of inputs; `rows` begins them anew each time.
+pub(super) fn inputs<'a, I: Iterator<Item = &'a [Input]>>(rows: impl Fn() -> I) -> ArrayRef {
+    let flat = || rows().flatten();
     let columns = vec![
         texts(flat().map(|input| input.topic.as_str())),
         ints(flat().map(|input| input.partition)),
@@ -143,5 +143,5 @@ pub(super) fn inputs<'a>(rows: impl Iterator<Item = &'a [Input]> + Clone) -> Arr
         texts(flat().map(|input| input.id.as_str())),
         texts(flat().map(|input| input.role.as_str())),
     ];
-    lists(&input_fields(), rows.clone().map(<[Input]>::len), columns)
+    lists(&input_fields(), rows().map(<[Input]>::len), columns)
 }

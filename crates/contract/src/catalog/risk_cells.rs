@@ -83,7 +83,7 @@ fn contributions(risks: &[CellRisk]) -> ArrayRef {
         floats(flat().map(|part| part.weight)),
         floats(flat().map(|part| decimal(part.share))),
         counts(flat().map(|part| part.n)),
-        inputs(flat().map(|part| part.top_inputs.as_slice())),
+        inputs(|| flat().map(|part| part.top_inputs.as_slice())),
     ];
     lists(&contribution_fields(), risks.iter().map(|risk| risk.contrib.len()), columns)
 }

@@ -34,7 +34,7 @@ fn alarm() -> Alarm {
         emitted_at: at,
         key: "ap-1".into(),
         device: Some("ap-1".into()),
-        cell: Some(Cell::from_index(0x8c_28_30_82_80_30_1ff)),
+        cell: Some(Cell::from_index(0x08c2_8308_2803_01ff)),
         lon: None,
         lat: None,
         area: None,

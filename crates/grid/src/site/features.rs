@@ -94,21 +94,21 @@ fn parse_all<T>(
     errors: &mut Vec<FileError>,
     make: impl Fn(&Feature<'_>) -> Result<T, FileError>,
 ) -> Vec<T> {
-    let mut made: Vec<T> = Vec::new();
+    let mut kept: Vec<T> = Vec::new();
     for feature in features {
         match make(feature) {
-            Ok(one) if made.iter().any(|other| id(other) == id(&one)) => {
+            Ok(one) if kept.iter().any(|other| id(other) == id(&one)) => {
                 errors.push(feature.error(
                     id_name,
                     format!("`{}` is there twice", id(&one)),
                     "keep one of them",
                 ));
             }
-            Ok(one) => made.push(one),
+            Ok(one) => kept.push(one),
             Err(error) => errors.push(error),
         }
     }
-    made
+    kept
 }
 
 pub(super) fn parse_sites(text: Option<&str>, errors: &mut Vec<FileError>) -> Vec<SiteInfo> {

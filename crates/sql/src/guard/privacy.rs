@@ -34,8 +34,8 @@ pub(super) fn check(plan: &LogicalPlan) -> Result<(), QueryError> {
     })?;
     let outputs = || plan.schema().fields().iter().map(|field| field.name().as_str());
     let given = outputs().find(|name| name.ends_with(REFERENCE)).map(str::to_owned);
-    let judged = outputs().any(|name| JUDGEMENTS.contains(&name));
-    match (reference.filter(|_| judges), given.filter(|_| judged)) {
+    let has_judgement = outputs().any(|name| JUDGEMENTS.contains(&name));
+    match (reference.filter(|_| judges), given.filter(|_| has_judgement)) {
         (Some(name), _) | (_, Some(name)) => Err(QueryError::new(
             QueryProblem::Refused,
             format!("`{name}` stands for a person, and risk is of places: they may not come together"),
