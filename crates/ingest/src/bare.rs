@@ -42,7 +42,7 @@ pub fn count(brokers: &Brokers, topics: &[&str], patience: Duration) -> Result<C
     let mut counted = Counted::default();
     let mut heard = Instant::now();
     while left > 0 {
-        match consumer.poll(Duration::from_millis(100)) {
+        match consumer.poll(Duration::ZERO).or_else(|| consumer.poll(Duration::from_millis(100))) {
             Some(Ok(message)) => {
                 counted.records += 1;
                 counted.bytes += message.payload().map_or(0, |value| value.len() as u64);

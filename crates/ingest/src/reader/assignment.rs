@@ -102,14 +102,33 @@ pub(super) fn assign<'a>(
     consumer.assign(&list).map_err(|source| ReadError::Refused { source })
 }
 
-/// The partition whose next offset the broker does not have, where one can be found.
-pub(super) fn find_lost<'a>(
+/// What the broker says of partitions from which nothing comes.
+pub(super) enum Standing {
+    /// There is nothing more to read, or the broker does not say.
+    AtTheEnd,
+    /// There are records.
+    RecordsWait,
+    /// The next offset is not the broker's.
+    Lost(ReadError),
+}
+
+/// Asks the broker about partitions and our positions in them.
+pub(super) fn ask_about<'a>(
     consumer: &BaseConsumer<Watch>,
     positions: impl IntoIterator<Item = (&'a Partition, i64)>,
-) -> Option<ReadError> {
-    positions.into_iter().find_map(|(partition, offset)| {
-        let (low, high) = consumer.fetch_watermarks(&partition.topic, partition.partition, PATIENCE).ok()?;
-        let lost = !(low..=high).contains(&offset);
-        lost.then(|| ReadError::OffsetLost { partition: partition.clone(), offset, low, high })
-    })
+) -> Standing {
+    let mut standing = Standing::AtTheEnd;
+    for (partition, offset) in positions {
+        let Ok((low, high)) = consumer.fetch_watermarks(&partition.topic, partition.partition, PATIENCE)
+        else {
+            continue;
+        };
+        if !(low..=high).contains(&offset) {
+            return Standing::Lost(ReadError::OffsetLost { partition: partition.clone(), offset, low, high });
+        }
+        if offset < high {
+            standing = Standing::RecordsWait;
+        }
+    }
+    standing
 }

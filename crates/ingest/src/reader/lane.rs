@@ -23,11 +23,22 @@ pub(super) struct Lane {
     quiet: Option<(i64, i64)>,
     /// Our position, where the last statistics put the end before it.
     beyond_end: Option<i64>,
+    /// Our position when it was last asked whether the partition stands still.
+    stood_at: Option<i64>,
 }
 
 impl Lane {
     pub(super) fn new(decoder: Decoder, end: i64) -> Self {
-        Self { decoder, oldest: None, end, told_end: None, met_end: None, quiet: None, beyond_end: None }
+        Self {
+            decoder,
+            oldest: None,
+            end,
+            told_end: None,
+            met_end: None,
+            quiet: None,
+            beyond_end: None,
+            stood_at: None,
+        }
     }
 
     pub(super) fn partition(&self) -> &Partition {
@@ -110,6 +121,13 @@ impl Lane {
         } else {
             self.quiet.filter(|quiet| *quiet == (position, self.end)).map(|(_, end)| end)
         }
+    }
+
+    /// Whether nothing was read since the last call, and that is not known to be because of control records.
+    pub(super) fn stands_still(&mut self) -> bool {
+        let position = self.next_offset();
+        self.stood_at.replace(position) == Some(position)
+            && self.quiet.is_none_or(|quiet| quiet.0 != position)
     }
 
     pub(super) fn progress(&self) -> Progress {

@@ -12,7 +12,7 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use tokio::sync::mpsc::Sender;
 
-use super::assignment::{self, Obstacle};
+use super::assignment::{self, Obstacle, Standing};
 use super::lane::Lane;
 use super::liveness::{Change, Liveness};
 use super::watch::Watch;
@@ -100,8 +100,12 @@ impl Run {
         let mut round = 0;
         let mut looked = Instant::now();
         loop {
-            let wait = if self.pending { self.settings.linger } else { IDLE_WAIT };
-            match consumer.poll(wait) {
+            // Without a wait librdkafka need not ask for the time.
+            let polled = consumer.poll(Duration::ZERO).or_else(|| {
+                let wait = if self.pending { self.settings.linger } else { IDLE_WAIT };
+                consumer.poll(wait)
+            });
+            match polled {
                 Some(Ok(message)) => {
                     self.take(&message)?;
                     round += 1;
@@ -244,7 +248,7 @@ impl Run {
     fn find_added_partitions(&mut self) -> Result<(), End> {
         let known = |topic: &str, partition| self.lanes.iter().any(|lane| lane.carries(topic, partition));
         match assignment::discover(&self.consumer, &self.settings, known) {
-            Ok(found) if found.is_empty() => Ok(()),
+            Ok(found) if found.is_empty() => self.wake_standing(),
             Ok(found) => {
                 self.hand_over(|_| true)?;
                 self.assign(found)
@@ -252,6 +256,22 @@ impl Run {
             // Whether the broker is away, the statistics tell.
             Err(Obstacle::Away) => Ok(()),
             Err(Obstacle::Final(error)) => Err(error.into()),
+        }
+    }
+
+    /// Asks the broker itself about partitions that have stood still for a whole round of discovery: a source
+    /// must not stop in silence, whatever state librdkafka believes it to be in.
+    fn wake_standing(&mut self) -> Result<(), End> {
+        let standing: Vec<bool> = self.lanes.iter_mut().map(Lane::stands_still).collect();
+        let of_standing = positions(&self.lanes).zip(standing).filter(|(_, stands)| *stands);
+        match assignment::ask_about(&self.consumer, of_standing.map(|(position, _)| position)) {
+            Standing::Lost(error) => Err(error.into()),
+            Standing::AtTheEnd => Ok(()),
+            Standing::RecordsWait => {
+                tracing::warn!("partitions with records stood still; they are fetched anew");
+                self.hand_over(|_| true)?;
+                Ok(assignment::assign(&self.consumer, positions(&self.lanes))?)
+            }
         }
     }
 
@@ -277,8 +297,10 @@ impl Run {
         let code = error.rdkafka_error_code();
         let ended = match code {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-                assignment::find_lost(&self.consumer, positions(&self.lanes))
-                    .unwrap_or(ReadError::Refused { source: error })
+                match assignment::ask_about(&self.consumer, positions(&self.lanes)) {
+                    Standing::Lost(error) => error,
+                    _ => ReadError::Refused { source: error },
+                }
             }
             Some(
                 RDKafkaErrorCode::UnknownTopicOrPartition
