@@ -147,7 +147,7 @@ export const en = {
   'legend.title': 'Risk of a place',
   'legend.low': 'low',
   'legend.critical': 'critical',
-  'legend.unknown': 'unknown: sensors silent',
+  'legend.unknown': 'unknown: nothing heard',
   'legend.datum': 'WGS 84',
 
   'rate.title': 'Alarms in 10 minutes, last hour',

@@ -148,7 +148,7 @@ export const zhCN: Record<MessageKey, string> = {
   'legend.title': '地点风险',
   'legend.low': '低',
   'legend.critical': '极高',
-  'legend.unknown': '未知：传感器无信号',
+  'legend.unknown': '未知：没有信号',
   'legend.datum': 'WGS 84',
 
   'rate.title': '每 10 分钟报警数（近 1 小时）',

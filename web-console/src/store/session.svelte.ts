@@ -13,6 +13,11 @@ export class Session {
   readonly live = new Live(socketUrl(location))
   site = $state.raw<SiteMapData | null>(null)
   devices = $derived(new Map<string, Device>((this.site?.devices ?? []).map((device) => [device.id, device])))
+  grids = $derived(
+    new Map<string, string>(
+      (this.site?.grids.features ?? []).map(({ properties }) => [properties?.['grid'], properties?.['name']]),
+    ),
+  )
   timeZone = $derived(this.live.hello?.time_zone ?? this.site?.site.time_zone ?? FALLBACK_ZONE)
   #closed = false
   /** Cells that have a place on the map, or for which one was asked. */

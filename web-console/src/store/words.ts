@@ -9,11 +9,18 @@ export function whatOf({ alarm }: AlarmEntry): string {
   return `${alarm.rule} ${t(`class.${alarm.class}`)}`
 }
 
+/** What a site says of its devices and grids. */
+export interface SiteNames {
+  devices: ReadonlyMap<string, Device>
+  /** The name of each grid. */
+  grids: ReadonlyMap<string, string>
+}
+
 /** Where it is, without anything that could name a person: the zone or grid, the floor, the device. */
-export function whereOf({ alarm }: AlarmEntry, devices: ReadonlyMap<string, Device>): string {
-  const floor = alarm.device ? devices.get(alarm.device)?.floor : undefined
+export function whereOf({ alarm }: AlarmEntry, site: SiteNames): string {
+  const floor = alarm.device ? site.devices.get(alarm.device)?.floor : undefined
   const parts = [
-    alarm.area ? nameOf(alarm.area) : alarm.grid,
+    alarm.area ? nameOf(alarm.area) : gridName(alarm.grid, site),
     floor === undefined || floor === null ? null : t('alarm.floor', { floor }),
     alarm.device,
   ]
@@ -31,8 +38,14 @@ export function topicName(topic: string): string {
   return isMessageKey(key) ? t(key as MessageKey) : topic
 }
 
-/** A role's name in the present language; a site may have roles of its own. */
+/** A grid as people call it; without a name its id. */
+export function gridName(grid: string | null, site: SiteNames): string | null {
+  const name = grid === null ? undefined : site.grids.get(grid)
+  return name ? nameOf(name) : grid
+}
+
+/** A role's name in the present language; of `grid_officer:north` it is that of the officer. */
 export function roleName(role: string): string {
-  const key = `role.${role}`
+  const key = `role.${role.split(':')[0]}`
   return isMessageKey(key) ? t(key) : role
 }
