@@ -16,7 +16,7 @@ fn readings() -> Vec<(Reading, bool)> {
     let disorder = Duration::from_secs(9);
     vec![
         (PLAIN, false),
-        (Reading { seed: 1, disorder, duplicates: 10, chunk: 1, uneven: false }, true),
+        (Reading { seed: 1, disorder, duplicates: 10, chunk: 4, uneven: false }, true),
         (Reading { seed: 2, disorder, duplicates: 5, chunk: 30, uneven: false }, true),
         (Reading { seed: 3, disorder, duplicates: 5, chunk: 200, uneven: false }, false),
         (Reading { seed: 4, disorder, duplicates: 5, chunk: 40, uneven: true }, false),

@@ -286,7 +286,9 @@ pub(crate) fn deliveries(records: &[Record], reading: Reading) -> Vec<Delivery> 
         found.sort_by_key(|delivery| {
             order.iter().position(|partition| *partition == delivery.chunk.partition)
         });
-        found.iter_mut().for_each(|delivery| delivery.now = end);
+        for delivery in &mut found {
+            delivery.now = end;
+        }
     } else {
         found.sort_by_key(|delivery| delivery.now);
     }
