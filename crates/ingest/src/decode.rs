@@ -13,11 +13,13 @@ mod columns;
 mod identity;
 mod layout;
 mod letter;
+mod parser;
 mod place;
 mod privacy;
 mod refusal;
 mod rfc3339;
 mod row;
+mod visit;
 
 use std::sync::Arc;
 use std::time::Duration;

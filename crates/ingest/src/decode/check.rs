@@ -3,7 +3,8 @@
 use hexwatch_contract::Stage;
 use hexwatch_contract::event::{Column, Kind};
 
-use super::body::{Parser, Slot};
+use super::body::Slot;
+use super::parser::Parser;
 use super::refusal::{self, Refusal};
 use super::rfc3339;
 

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use hexwatch_contract::site::{Place, Places};
 use hexwatch_contract::{EventTime, Partition, Position, Stage, Topic};
 
-use super::body::{Body, Parser, Shape, Slot};
+use super::body::{Body, Shape, Slot};
 use super::clock::{self, Told};
 use super::cloud_event::{Attributes, Envelope};
 use super::columns::{Added, Columns};
 use super::layout::{
     DEVICE, FLOOR, Fields, ID, LAT, LON, Layout, RECORDED_TIME, SITE, SOURCE, STATUS, TIME, bit,
 };
+use super::parser::Parser;
 use super::place::PlaceMemory;
 use super::refusal::{self, Refusal};
 use super::{Record, Tolerances, check, identity, privacy};
