@@ -18,6 +18,7 @@ mod ends;
 mod health;
 mod ledger;
 mod outlet;
+mod output_topics;
 mod rows;
 mod scores;
 mod worker;
@@ -35,7 +36,7 @@ use hexwatch_ingest::reader::{Settings as ReaderSettings, Source};
 use hexwatch_ingest::{Brokers, Event, Publisher, Reader, Tolerances};
 use hexwatch_risk::Terms;
 use hexwatch_server::{About, Accounts, AppState, Limits, Live, Metrics, check_listen};
-use hexwatch_sql::QueryFile;
+use hexwatch_sql::{Kind, Output, QueryFile};
 use hexwatch_stream::{Checkpoint, Engine, EngineConfig, Registry};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -100,23 +101,26 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let checkpoint = checkpoint_of(&resume)?;
     let door = Door::open(history.reader.clone(), &ground.site, &plan.config.queries)?;
 
-    let (engine, scores, sources, view_keys) = engine(&plan, &ground, &history.reader, checkpoint.as_ref()).await?;
+    let parts = engine(&plan, &ground, &history.reader, checkpoint.as_ref()).await?;
+    if plan.config.kafka.publish {
+        output_topics::make(&plan.brokers, &plan.config.kafka.output_prefix, &parts.topic_views).await;
+    }
     let desk = desk(&plan, &ground, &history)?;
     let (reader, events) = read(&plan, &ground, checkpoint.as_ref())?;
     let worker = Worker {
-        engine,
+        engine: parts.engine,
         desk,
-        scores,
-        ledger: Ledger::new(view_keys.clone(), rule_version(&view_keys)),
+        scores: parts.scores,
+        ledger: Ledger::new(parts.view_keys.clone(), rule_version(&parts.view_keys)),
         outlet: ground.outlet.clone(),
         live: ground.live.clone(),
         metrics: ground.metrics.clone(),
         clock: Arc::clone(&ground.engine),
         event_clock: ground.event.clone(),
         wall_clock: Arc::clone(&ground.wall),
-        sources,
+        sources: parts.sources,
         ends: plan.until_end.then(Ends::default),
-        view_keys,
+        view_keys: parts.view_keys,
         told_until: resume.offsets.clone(),
         commit_interval: plan.config.history.commit_interval,
         commit_rows: plan.config.history.commit_rows,
@@ -206,7 +210,16 @@ fn checkpoint_of(resume: &Resume) -> Result<Option<Checkpoint>> {
         .context("reading the checkpoint: it was written by another version; start from an empty data folder")
 }
 
-type EngineParts = (Engine, Option<Scores>, Sources, BTreeMap<Arc<str>, Vec<String>>);
+/// The engine, and what belongs to its queries.
+struct EngineParts {
+    engine: Engine,
+    scores: Option<Scores>,
+    sources: Sources,
+    /// The columns that identify a row of each query.
+    view_keys: BTreeMap<Arc<str>, Vec<String>>,
+    /// The views whose rows go to a topic.
+    topic_views: Vec<String>,
+}
 
 /// The engine with every query that can run, taken up where the last commit left it.
 async fn engine(
@@ -239,8 +252,14 @@ async fn engine(
         }
         engine.restore(checkpoint.clone());
     }
-    let view_keys = all.iter().map(|file| (Arc::from(file.name.as_str()), file.key.clone())).collect();
-    Ok((engine, scores, Sources::new(statuses), view_keys))
+    let goes_to_a_topic = |file: &&QueryFile| file.kind == Kind::View && file.output == Output::Topic;
+    Ok(EngineParts {
+        engine,
+        scores,
+        sources: Sources::new(statuses),
+        view_keys: all.iter().map(|file| (Arc::from(file.name.as_str()), file.key.clone())).collect(),
+        topic_views: all.iter().filter(goes_to_a_topic).map(|file| file.name.clone()).collect(),
+    })
 }
 
 /// Parses files; those whose header is wrong are told of, and the others go on.

@@ -58,12 +58,12 @@ impl Desk {
         }
     }
 
-    /// Takes in what the rules found.
-    pub(crate) fn take(&mut self, hits: &[RuleHit]) -> Result<()> {
-        if hits.is_empty() {
-            return Ok(());
-        }
-        let changes = self.book.apply_hits(hits, self.clock.now());
+    /// Takes in what the rules found in one step, and what of their earlier findings no longer holds.
+    pub(crate) fn take(&mut self, hits: &[RuleHit], withdrawn: &[RuleHit]) -> Result<()> {
+        let now = self.clock.now();
+        // In this order: a finding that a late record moved is taken back and given again in the same step.
+        let mut changes = self.book.withdraw_hits(withdrawn, now);
+        changes.extend(self.book.apply_hits(hits, now));
         self.publish(changes)
     }
 

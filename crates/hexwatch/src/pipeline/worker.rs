@@ -168,7 +168,7 @@ impl Worker {
     fn refuse(&mut self, letters: Vec<DeadLetter>) -> Result<()> {
         let presses: Vec<RuleHit> =
             letters.iter().filter_map(|letter| hexwatch_alarm::unreadable_press(letter, &self.default_site)).collect();
-        self.desk.take(&presses)?;
+        self.desk.take(&presses, &[])?;
         for letter in &letters {
             self.metrics.records_refused(letter.meant_for.name(), letter.stage, 1);
             self.sources.refused(letter);
@@ -192,11 +192,7 @@ impl Worker {
 
     fn hand_on(&mut self, effects: Effects) -> Result<()> {
         self.desk.note_devices(&effects.admitted);
-        self.desk.take(&effects.hits)?;
-        for hit in &effects.withdrawn_hits {
-            // Somebody may have acted on it already: an alarm is never taken back in silence.
-            tracing::info!(rule = %hit.rule, key = hit.key, "a late record took away what an alarm stood on; it stays");
-        }
+        self.desk.take(&effects.hits, &effects.withdrawn_hits)?;
         for (topic, account) in &effects.accounts {
             *self.totals.entry(*topic).or_default() += *account;
             self.metrics.records_accounted(topic.name(), account);
