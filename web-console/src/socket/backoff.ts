@@ -1,5 +1,5 @@
 /** The longest pause between two attempts to connect: a wall is back within 5 s of the server being up. */
-export const LONGEST_MS = 4_000
+export const LONGEST_MS = 2_500
 const FIRST_MS = 250
 
 /**
