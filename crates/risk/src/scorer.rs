@@ -33,6 +33,8 @@ struct Said {
 
 #[derive(Debug, Default)]
 struct Ledger {
+    /// Whether it is the site's own, and is spoken of even where nothing happens.
+    is_watched: bool,
     panes: BTreeMap<EventTime, Pane>,
     sensors: BTreeSet<String>,
     /// What was said about each window, by its end, with the number of its correction.
@@ -79,6 +81,15 @@ impl Scorer {
     pub fn horizon(&self) -> Duration {
         let patience = self.sensors.values().map(|sensor| sensor.patience).max().unwrap_or_default();
         self.correction + self.terms.window.size.max(patience) + self.terms.window.slide
+    }
+
+    /// Registers a cell of the site, at resolution 11: it is said to be calm where nothing happens, so that calm and
+    /// unknown are never mistaken for each other.
+    pub fn watch(&mut self, cell: Cell) {
+        self.cells.entry(cell).or_default().is_watched = true;
+        if self.first < EventTime::MAX {
+            self.due.insert((self.pane_end(self.first), cell));
+        }
     }
 
     /// Registers an in-service sensor in `cell`, expected to be heard every `expected`.
@@ -140,6 +151,8 @@ impl Scorer {
             self.first = time;
             let end = self.pane_end(time);
             self.due.extend(self.sensors.values().map(|sensor| (end, sensor.cell)));
+            let watched = self.cells.iter().filter(|(_, ledger)| ledger.is_watched);
+            self.due.extend(watched.map(|(cell, _)| (end, *cell)));
         }
     }
 
@@ -216,7 +229,7 @@ impl Scorer {
             kept.extend(ledger.said.pop_last());
             ledger.said = kept;
             let is_quiet = ledger.said.iter().all(|(end, (said, _))| *end < final_end && said.n_events == 0);
-            !(ledger.sensors.is_empty() && ledger.panes.is_empty() && is_quiet)
+            ledger.is_watched || !(ledger.sensors.is_empty() && ledger.panes.is_empty() && is_quiet)
         });
     }
 

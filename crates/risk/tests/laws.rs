@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use hexwatch_contract::alarm::Input;
-use hexwatch_contract::risk::{CellRisk, GridShare, Level};
+use hexwatch_contract::risk::{CellRisk, GridShare, Hundredths, Level};
 use hexwatch_contract::{Cell, EventTime};
 use hexwatch_risk::{Ground, Scorer, Terms};
 use proptest::prelude::*;
@@ -227,4 +227,20 @@ fn the_end_of_the_input_closes_the_last_record_and_nothing_after_it() {
     let rows = scorer.advance(EventTime::MAX);
     assert!(rows.iter().all(|row| row.window_end == at(20_000) && row.watermark == at(20_000)));
     assert!(rows.iter().any(|row| row.n_events == 1));
+}
+
+#[test]
+fn a_cell_of_the_site_is_said_to_be_calm_once_and_stays_known() {
+    let mut scorer = scorer();
+    scorer.watch(Cell::from_index(9));
+    scorer.heard("smoke-1", at(5_000));
+    let calm: Vec<CellRisk> = scorer.advance(at(30_000));
+    let of_nine: Vec<&CellRisk> = calm.iter().filter(|row| row.cell == Cell::from_index(9)).collect();
+    assert_eq!(of_nine.len(), 1, "calm is said once, not in every window");
+    assert_eq!((of_nine[0].level, of_nine[0].score), (Level::Low, Some(Hundredths(0))));
+    scorer.advance(at(4_000_000));
+    let input =
+        Input { topic: "t".into(), partition: 0, offset: 1, id: "1".into(), role: String::new() };
+    scorer.add(0, Cell::from_index(90), at(4_000_500), input);
+    assert!(scorer.advance(at(4_100_000)).iter().any(|row| row.cell == Cell::from_index(9)));
 }

@@ -48,6 +48,9 @@ impl Scores {
         let queries = term_queries.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         let term_of = term_queries.into_iter().map(|query| (query.name, query.term)).collect();
         let mut scorer = Scorer::new(terms, correction, SiteGround(Arc::clone(site)));
+        for cell in site.cells() {
+            scorer.watch(cell);
+        }
         for device in site.devices().iter().filter(|device| device.in_service) {
             register(&mut scorer, device);
         }
