@@ -35,16 +35,22 @@ pub(crate) enum Command {
     )]
     Simulate(Simulate),
     /// Send recorded events to Kafka, their timestamps kept.
-    #[command(after_help = "Example: hexwatch replay --file events.ndjson.zst --brokers localhost:9092 --speed 60")]
+    #[command(
+        after_help = "Example: hexwatch replay --file events.ndjson.zst --brokers localhost:9092 --speed 60"
+    )]
     Replay(Replay),
     /// Ask the history.
-    #[command(after_help = "Example: hexwatch sql \"SELECT rule, count(*) FROM alarms GROUP BY rule\" --data-dir data/")]
+    #[command(
+        after_help = "Example: hexwatch sql \"SELECT rule, count(*) FROM alarms GROUP BY rule\" --data-dir data/"
+    )]
     Sql(Sql),
     /// Check the settings, the site folder and every query file; print what is wrong, or the settings.
     #[command(after_help = "Example: hexwatch check --site site/ --queries queries/")]
     Check(Check),
     /// Make the topics that hexwatch reads and writes.
-    #[command(after_help = "Example: hexwatch topics create --brokers localhost:9092 --partitions 6 --recording")]
+    #[command(
+        after_help = "Example: hexwatch topics create --brokers localhost:9092 --partitions 6 --recording"
+    )]
     Topics(Topics),
     /// Read the topics as fast as librdkafka can and count; what `make bench` holds the engine against.
     #[command(hide = true)]

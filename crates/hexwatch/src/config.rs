@@ -140,7 +140,9 @@ impl Config {
         flags: Vec<(&str, Value)>,
     ) -> Result<Self> {
         let mut table: Table = DEFAULT.parse().context("reading the embedded default.toml")?;
-        if let Some(path) = file.or_else(|| Path::new("hexwatch.toml").exists().then(|| Path::new("hexwatch.toml"))) {
+        if let Some(path) =
+            file.or_else(|| Path::new("hexwatch.toml").exists().then(|| Path::new("hexwatch.toml")))
+        {
             let text = std::fs::read_to_string(path)
                 .with_context(|| format!("reading {}: check the path given to --config", path.display()))?;
             let over: Table = text.parse().with_context(|| format!("parsing {}", path.display()))?;
@@ -155,7 +157,9 @@ impl Config {
         for (key, value) in flags {
             set(&mut table, key, value)?;
         }
-        Value::Table(table).try_into().context("reading the settings; `hexwatch check --defaults` prints all that exist")
+        Value::Table(table)
+            .try_into()
+            .context("reading the settings; `hexwatch check --defaults` prints all that exist")
     }
 }
 
@@ -163,7 +167,8 @@ impl Config {
     /// For printing: what may be a secret is not shown.
     pub(crate) fn with_secrets_masked(&self) -> Self {
         let mut shown = self.clone();
-        let is_secret = |name: &str| ["password", "secret", "key", "token"].iter().any(|word| name.contains(word));
+        let is_secret =
+            |name: &str| ["password", "secret", "key", "token"].iter().any(|word| name.contains(word));
         for (_, value) in shown.kafka.properties.iter_mut().filter(|(name, _)| is_secret(name)) {
             "***".clone_into(value);
         }
@@ -222,7 +227,8 @@ mod tests {
 
     #[test]
     fn the_environment_overrides_with_the_type_of_the_default() {
-        let config = load(&[("HEXWATCH__KAFKA__BROKERS", "a:1"), ("HEXWATCH__HISTORY__COMMIT_ROWS", "7")]).unwrap();
+        let config =
+            load(&[("HEXWATCH__KAFKA__BROKERS", "a:1"), ("HEXWATCH__HISTORY__COMMIT_ROWS", "7")]).unwrap();
         assert_eq!(config.kafka.brokers, "a:1");
         assert_eq!(config.history.commit_rows, 7);
     }

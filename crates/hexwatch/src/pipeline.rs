@@ -99,7 +99,7 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let history = History::open(&plan.config.history.data_dir, Arc::clone(&ground.wall)).await?;
     let resume = history.writer.resume();
     let checkpoint = checkpoint_of(&resume)?;
-    let door = Door::open(history.reader.clone(), &ground.site, &plan.config.queries)?;
+    let door = Door::open(&history.reader, &ground.site, &plan.config.queries)?;
 
     let parts = engine(&plan, &ground, &history.reader, checkpoint.as_ref()).await?;
     if plan.config.kafka.publish {
@@ -152,18 +152,18 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let auditor = tokio::spawn(audit::run(plan.config.history.data_dir.clone(), audit_queue));
     let committer = tokio::spawn(committer::run(history.writer, commit_queue, Arc::clone(&reader)));
     let queues = Queues { events, requests: request_queue, commits, stop: stop.clone() };
-    let worked = work(worker, queues).await;
+    let summary = work(worker, queues).await;
 
     // The engine has hung up, so the history ends after its last commit; people may look until then.
-    let committed = committer.await.context("the history's task failed")?;
+    let history_ended = committer.await.context("the history's task failed")?;
     if let Err(error) = ground.outlet.flush(LAST_FLUSH) {
         tracing::error!(%error, "not everything reached Kafka; it is in the history");
     }
     serving.cancel();
     server.await.context("the server's task failed")?.context("serving")?;
     auditor.await.context("the audit's task failed")??;
-    let summary = worked?;
-    committed?;
+    let summary = summary?;
+    history_ended?;
     Ok(Report { totals: summary.totals, alarm_changes: summary.alarm_changes })
 }
 
@@ -172,8 +172,11 @@ async fn work(worker: Worker, queues: Queues) -> Result<Summary> {
     let runtime = tokio::runtime::Handle::current();
     let thread: JoinHandle<Result<Summary>> = tokio::task::spawn_blocking(move || {
         let name = std::thread::Builder::new().name("engine".to_owned());
-        let thread = name.spawn(move || worker.run(&runtime, queues)).context("starting the engine's thread")?;
-        thread.join().map_err(|_| anyhow!("the engine's thread panicked; what it had acknowledged is kept"))?
+        let thread =
+            name.spawn(move || worker.run(&runtime, queues)).context("starting the engine's thread")?;
+        thread
+            .join()
+            .map_err(|_| anyhow!("the engine's thread panicked; what it had acknowledged is kept"))?
     });
     thread.await.context("the engine's task failed")?
 }
@@ -181,21 +184,23 @@ async fn work(worker: Worker, queues: Queues) -> Result<Summary> {
 async fn listen(plan: &Plan) -> Result<TcpListener> {
     let address = plan.config.server.listen;
     check_listen(address, false, &plan.accounts)?;
-    TcpListener::bind(address)
-        .await
-        .with_context(|| format!("listening on {address}: is another hexwatch running? choose another with --listen"))
+    TcpListener::bind(address).await.with_context(|| {
+        format!("listening on {address}: is another hexwatch running? choose another with --listen")
+    })
 }
 
 fn ground(plan: &Plan) -> Result<Ground> {
     let wall: Arc<dyn Clock> = Arc::new(SystemClock);
-    let event = (plan.config.time.clock == ClockKind::Event).then(|| Arc::new(ManualClock::at(EventTime::MIN)));
+    let event =
+        (plan.config.time.clock == ClockKind::Event).then(|| Arc::new(ManualClock::at(EventTime::MIN)));
     let engine: Arc<dyn Clock> = match &event {
         Some(clock) => Arc::<ManualClock>::clone(clock),
         None => Arc::clone(&wall),
     };
     let metrics = Metrics::new();
     let live = Live::new(Arc::clone(&engine), Arc::clone(&wall), metrics.clone());
-    let publisher = if plan.config.kafka.publish { Some(Arc::new(Publisher::new(&plan.brokers)?)) } else { None };
+    let publisher =
+        if plan.config.kafka.publish { Some(Arc::new(Publisher::new(&plan.brokers)?)) } else { None };
     let outlet = Outlet::new(publisher, &plan.config.kafka.output_prefix);
     Ok(Ground { site: Arc::new(plan.site.clone()), wall, engine, event, live, metrics, outlet })
 }
@@ -229,8 +234,10 @@ async fn engine(
     checkpoint: Option<&Checkpoint>,
 ) -> Result<EngineParts> {
     let settings = &plan.config;
-    let terms: Option<Terms> = if settings.queries.risk { Some(queries::terms(&settings.queries.dir)?) } else { None };
-    let scores = terms.map(|terms| Scores::new(terms, settings.time.correction_horizon, &ground.site)).transpose()?;
+    let terms: Option<Terms> =
+        if settings.queries.risk { Some(queries::terms(&settings.queries.dir)?) } else { None };
+    let scores =
+        terms.map(|terms| Scores::new(terms, settings.time.correction_horizon, &ground.site)).transpose()?;
     let (files, mut statuses) = parse(queries::live(&settings.queries)?, settings);
     let risk_queries = scores.as_ref().map(|scores| scores.queries().to_vec()).unwrap_or_default();
     let all: Vec<QueryFile> = files.iter().cloned().chain(risk_queries).collect();

@@ -71,7 +71,8 @@ fn users(dir: &Path) -> Result<Vec<Text>> {
             if path.is_dir() && folder == dir {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "sql") {
-                let text = std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+                let text =
+                    std::fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
                 files.push((path.display().to_string(), text));
             }
         }
@@ -87,5 +88,11 @@ fn text(bytes: &[u8]) -> String {
 /// A file that cannot run, for the system page; the others go on.
 pub(crate) fn refused(path: &str, reason: String) -> QueryStatus {
     let name = path.rsplit('/').next().unwrap_or(path).trim_end_matches(".sql").to_owned();
-    QueryStatus { name, kind: "view".to_owned(), title: String::new(), state: "refused".to_owned(), reason: Some(reason) }
+    QueryStatus {
+        name,
+        kind: "view".to_owned(),
+        title: String::new(),
+        state: "refused".to_owned(),
+        reason: Some(reason),
+    }
 }

@@ -239,8 +239,7 @@ fn a_cell_of_the_site_is_said_to_be_calm_once_and_stays_known() {
     assert_eq!(of_nine.len(), 1, "calm is said once, not in every window");
     assert_eq!((of_nine[0].level, of_nine[0].score), (Level::Low, Some(Hundredths(0))));
     scorer.advance(at(4_000_000));
-    let input =
-        Input { topic: "t".into(), partition: 0, offset: 1, id: "1".into(), role: String::new() };
+    let input = Input { topic: "t".into(), partition: 0, offset: 1, id: "1".into(), role: String::new() };
     scorer.add(0, Cell::from_index(90), at(4_000_500), input);
     assert!(scorer.advance(at(4_100_000)).iter().any(|row| row.cell == Cell::from_index(9)));
 }

@@ -17,7 +17,8 @@ pub(crate) fn run(file: Option<&Path>, check: &Check) -> Result<()> {
         say(DEFAULT.trim_end());
         return Ok(());
     }
-    let flags = vec![("site.dir", path(check.site.as_deref())), ("queries.dir", path(check.queries.as_deref()))];
+    let flags =
+        vec![("site.dir", path(check.site.as_deref())), ("queries.dir", path(check.queries.as_deref()))];
     let config = settings(file, flags)?;
     let mut wrong = Vec::new();
     let registry = match site::load(&config.site.dir) {

@@ -53,7 +53,8 @@ pub(crate) fn run(file: Option<&Path>, demo: &Demo) -> Result<()> {
             config,
         };
         let publisher = Publisher::new(&broker.brokers())?;
-        let simulation = Simulation::new(community, SimulateConfig::endless(demo.seed, SystemClock.now(), demo.rate));
+        let simulation =
+            Simulation::new(community, SimulateConfig::endless(demo.seed, SystemClock.now(), demo.rate));
         let feed = start_feed(simulation, publisher, stop.clone())?;
         tell(address, devices);
         let ran = pipeline::run(plan, stop.clone()).await;
@@ -118,14 +119,12 @@ struct DataFolder {
 
 impl DataFolder {
     fn of(demo: &Demo) -> Result<Self> {
-        match &demo.data_dir {
-            Some(path) => Ok(Self { path: path.clone(), is_own: false }),
-            None => {
-                let path = std::env::temp_dir().join(format!("hexwatch-demo-{}", std::process::id()));
-                std::fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
-                Ok(Self { path, is_own: true })
-            }
+        if let Some(path) = &demo.data_dir {
+            return Ok(Self { path: path.clone(), is_own: false });
         }
+        let path = std::env::temp_dir().join(format!("hexwatch-demo-{}", std::process::id()));
+        std::fs::create_dir_all(&path).with_context(|| format!("creating {}", path.display()))?;
+        Ok(Self { path, is_own: true })
     }
 }
 

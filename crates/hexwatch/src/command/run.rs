@@ -73,8 +73,10 @@ fn tell(report: &Report) {
 
 fn account_table(totals: &BTreeMap<Topic, Account>) -> Vec<String> {
     let mut total = Account::default();
-    let mut lines =
-        vec![format!("{:<14}{:>12}{:>12}{:>12}{:>12}{:>12}", "topic", "read", "accepted", "duplicate", "late", "dead_letter")];
+    let mut lines = vec![format!(
+        "{:<14}{:>12}{:>12}{:>12}{:>12}{:>12}",
+        "topic", "read", "accepted", "duplicate", "late", "dead_letter"
+    )];
     for topic in Topic::ALL {
         let account = totals.get(&topic).copied().unwrap_or_default();
         total += account;

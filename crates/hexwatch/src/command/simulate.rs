@@ -19,7 +19,7 @@ const FILE_START: &str = "2026-01-05T00:00:00Z";
 /// Records between two lines of progress.
 const PROGRESS_EVERY: u64 = 100_000;
 /// How long the broker may keep a record waiting.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) fn run(file: Option<&Path>, simulate: &Simulate) -> Result<()> {
     let community = Community::build(simulate.seed, simulate.devices);
@@ -31,7 +31,11 @@ pub(crate) fn run(file: Option<&Path>, simulate: &Simulate) -> Result<()> {
         scenario: simulate.scenario.parse()?,
         faults: Faults::default(),
     };
-    let beside = simulate.destination.out.clone().unwrap_or_else(|| PathBuf::from(format!("simulation-{}", simulate.seed)));
+    let beside = simulate
+        .destination
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("simulation-{}", simulate.seed)));
     write_site(&community, &with_suffix(&beside, ".site"))?;
     let simulation = Simulation::new(community, config);
     match (&simulate.destination.out, &simulate.destination.brokers) {

@@ -14,11 +14,13 @@ use crate::cli::{Format, Sql};
 use crate::{pipeline, site};
 
 /// How long a query may take.
-const DEADLINE: Duration = Duration::from_secs(600);
+const DEADLINE: Duration = Duration::from_mins(10);
 
 pub(crate) fn run(file: Option<&Path>, arguments: &Sql) -> Result<()> {
-    let flags =
-        vec![("history.data_dir", path(arguments.data_dir.as_deref())), ("site.dir", path(arguments.site.as_deref()))];
+    let flags = vec![
+        ("history.data_dir", path(arguments.data_dir.as_deref())),
+        ("site.dir", path(arguments.site.as_deref())),
+    ];
     let config = settings(file, flags)?;
     let sql = text(arguments, &config.queries.parameters)?;
     let site = Arc::new(site::load(&config.site.dir)?);

@@ -17,7 +17,11 @@ const PAUSE: Duration = Duration::from_millis(500);
 const MAINTAIN_EVERY: i64 = 60;
 
 /// Commits until the engine's thread hangs up. Kafka's own offsets follow, for tools that watch lag.
-pub(crate) async fn run(mut writer: Writer, mut commits: mpsc::Receiver<Commit>, reader: Arc<Reader>) -> Result<Writer> {
+pub(crate) async fn run(
+    mut writer: Writer,
+    mut commits: mpsc::Receiver<Commit>,
+    reader: Arc<Reader>,
+) -> Result<Writer> {
     while let Some(commit) = commits.recv().await {
         let number = commit_with_patience(&mut writer, &commit).await?;
         if number % MAINTAIN_EVERY == 0 {

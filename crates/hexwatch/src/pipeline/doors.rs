@@ -12,8 +12,8 @@ use hexwatch_contract::{Cell, EventTime};
 use hexwatch_grid::{Site, outline};
 use hexwatch_history::{AlarmLog, Reader as HistoryReader};
 use hexwatch_server::{
-    Action, ActionError, Actions, Actor, AlarmSource, Answer, CatalogColumn, CatalogTable, Geometry, MapDevice,
-    QueryDoor, QueryError, QueryStatus, SavedQuery, SiteMap, SiteSummary, SourceError,
+    Action, ActionError, Actions, Actor, AlarmSource, Answer, CatalogColumn, CatalogTable, Geometry,
+    MapDevice, QueryDoor, QueryError, QueryStatus, SavedQuery, SiteMap, SiteSummary, SourceError,
 };
 use hexwatch_sql::{Guard, Kind, Limits, QueryFile, QueryProblem, analyst_session, catalog};
 use hexwatch_stream::Registry;
@@ -66,7 +66,9 @@ impl Hand {
 #[async_trait]
 impl Actions for Hand {
     async fn act(&self, alarm: &AlarmId, action: Action, actor: Actor) -> Result<Alarm, ActionError> {
-        let gone = || ActionError::Unavailable { detail: "the engine is stopping; try again in a moment".to_owned() };
+        let gone = || ActionError::Unavailable {
+            detail: "the engine is stopping; try again in a moment".to_owned(),
+        };
         let (answer, answered) = oneshot::channel();
         let request = Request { alarm: alarm.clone(), action: book_action(action), actor: actor.who, answer };
         self.0.send(request).await.map_err(|_| gone())?;
@@ -123,14 +125,14 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) fn open(history: HistoryReader, site: &Arc<Site>, settings: &Queries) -> Result<Self> {
+    pub(crate) fn open(history: &HistoryReader, site: &Arc<Site>, settings: &Queries) -> Result<Self> {
         let mut saved = Vec::new();
         for (path, text) in queries::built_in("analysis") {
             let file = parse(&path, &text, &settings.parameters)?;
             let title = file.title.clone().unwrap_or_else(|| file.name.clone());
             saved.push(SavedQuery { name: file.name.clone(), title, sql: file.sql()? });
         }
-        Ok(Self { session: session(&history, site)?, saved })
+        Ok(Self { session: session(history, site)?, saved })
     }
 }
 
@@ -154,12 +156,15 @@ impl QueryDoor for Door {
     }
 
     async fn catalog(&self) -> Result<Vec<CatalogTable>, QueryError> {
-        let unavailable = |error: &dyn std::fmt::Display| QueryError::Unavailable { detail: error.to_string() };
+        let unavailable =
+            |error: &dyn std::fmt::Display| QueryError::Unavailable { detail: error.to_string() };
         let schema = self.session.catalog("datafusion").and_then(|catalog| catalog.schema("public"));
         let schema = schema.ok_or_else(|| unavailable(&"the catalog is not there"))?;
         let mut tables = Vec::new();
         for name in schema.table_names() {
-            let Some(table) = schema.table(&name).await.map_err(|error| unavailable(&error))? else { continue };
+            let Some(table) = schema.table(&name).await.map_err(|error| unavailable(&error))? else {
+                continue;
+            };
             let columns = table.schema();
             let columns = columns.fields().iter().map(|field| CatalogColumn {
                 name: field.name().clone(),
@@ -221,7 +226,9 @@ pub(crate) fn parse(path: &str, text: &str, parameters: &BTreeMap<String, String
     let owners = [Some(file.name.clone()), file.rule.as_ref().map(|rule| rule.rule.clone())];
     let mut overrides = BTreeMap::new();
     for owner in owners.into_iter().flatten() {
-        let own = parameters.iter().filter_map(|(key, value)| Some((key.strip_prefix(&format!("{owner}."))?, value)));
+        let own = parameters
+            .iter()
+            .filter_map(|(key, value)| Some((key.strip_prefix(&format!("{owner}."))?, value)));
         overrides.extend(own.map(|(name, value)| (name.to_owned(), value.clone())));
     }
     if overrides.is_empty() {

@@ -83,7 +83,9 @@ impl Ledger {
             rows: std::mem::take(&mut self.rows).into_iter().collect(),
             offsets: partitions().map(|place| (place.partition.clone(), place.next_offset)).collect(),
             replay_from: checkpoint.replay_from(),
-            watermarks: partitions().filter_map(|place| Some((place.partition.clone(), place.watermark?))).collect(),
+            watermarks: partitions()
+                .filter_map(|place| Some((place.partition.clone(), place.watermark?)))
+                .collect(),
             watermark: checkpoint.watermark.unwrap_or(EventTime::MIN),
             rule_version: self.rule_version.clone(),
             state: serde_json::to_value(checkpoint).context("writing the engine's checkpoint")?,

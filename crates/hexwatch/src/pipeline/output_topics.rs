@@ -15,13 +15,17 @@ const DEFAULT: i32 = -1;
 /// cannot be published is in the history.
 pub(crate) async fn make(brokers: &Brokers, prefix: &str, views: &[String]) {
     let mut plans = Plan::outputs(prefix, DEFAULT, DEFAULT);
-    plans.extend(views.iter().map(|view| Plan::output(prefix, &format!("view.{view}"), DEFAULT, DEFAULT, true)));
+    plans.extend(
+        views.iter().map(|view| Plan::output(prefix, &format!("view.{view}"), DEFAULT, DEFAULT, true)),
+    );
     match create(brokers, &plans, PATIENCE).await {
         Ok(made) => {
             for topic in made {
                 tracing::info!(topic, "made the output topic");
             }
         }
-        Err(error) => tracing::warn!(%error, "output topics could not be made; make them with `hexwatch topics create`"),
+        Err(error) => {
+            tracing::warn!(%error, "output topics could not be made; make them with `hexwatch topics create`");
+        }
     }
 }

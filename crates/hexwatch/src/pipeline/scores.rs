@@ -44,7 +44,8 @@ impl Scores {
     pub(crate) fn new(terms: Terms, correction: Duration, site: &Arc<Site>) -> Result<Self> {
         let term_queries = terms.queries();
         let none = BTreeMap::new();
-        let parse = |query: &TermQuery| parse(&format!("queries/risk.toml/{}", query.name), &query.text, &none);
+        let parse =
+            |query: &TermQuery| parse(&format!("queries/risk.toml/{}", query.name), &query.text, &none);
         let queries = term_queries.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         let term_of = term_queries.into_iter().map(|query| (query.name, query.term)).collect();
         let mut scorer = Scorer::new(terms, correction, SiteGround(Arc::clone(site)));
@@ -96,12 +97,17 @@ impl Scores {
         for query in self.queries.clone() {
             let sql = format!("SELECT * FROM ({}) WHERE \"time\" >= TIMESTAMP '{from}'", bare(&query.sql()?));
             let name = query.name.clone();
-            for rows in read(history, &sql).await.with_context(|| format!("restoring the risk term {name}"))? {
+            for rows in
+                read(history, &sql).await.with_context(|| format!("restoring the risk term {name}"))?
+            {
                 self.take(&query.name, &rows);
             }
         }
         for topic in Topic::ALL {
-            let sql = format!("SELECT device, \"time\" FROM {} WHERE \"time\" >= TIMESTAMP '{from}'", topic.table());
+            let sql = format!(
+                "SELECT device, \"time\" FROM {} WHERE \"time\" >= TIMESTAMP '{from}'",
+                topic.table()
+            );
             for rows in read(history, &sql).await.context("restoring the sensors' signs of life")? {
                 self.hear(&rows);
             }

@@ -88,7 +88,8 @@ impl Worker {
                 self.finish()?;
                 break;
             }
-            let is_due = last_commit.elapsed() >= self.commit_interval || self.ledger.len() >= self.commit_rows;
+            let is_due =
+                last_commit.elapsed() >= self.commit_interval || self.ledger.len() >= self.commit_rows;
             if is_due && self.hand_over(&queues.commits)? {
                 last_commit = Instant::now();
             }
@@ -152,8 +153,12 @@ impl Worker {
             clock.advance(chunk.latest_kafka_time);
         }
         let told_until = self.told_until.get(&chunk.partition).copied().unwrap_or(i64::MIN);
-        let letters: Vec<DeadLetter> =
-            chunk.dead_letters.iter().filter(|letter| letter.position.offset >= told_until).cloned().collect();
+        let letters: Vec<DeadLetter> = chunk
+            .dead_letters
+            .iter()
+            .filter(|letter| letter.position.offset >= told_until)
+            .cloned()
+            .collect();
         self.refuse(letters)?;
         let in_kafka_since = chunk.latest_kafka_time;
         let alarms = self.desk.changes();
@@ -166,8 +171,10 @@ impl Worker {
 
     /// Keeps, counts and publishes refused records. A press for help among them is an alarm of its own.
     fn refuse(&mut self, letters: Vec<DeadLetter>) -> Result<()> {
-        let presses: Vec<RuleHit> =
-            letters.iter().filter_map(|letter| hexwatch_alarm::unreadable_press(letter, &self.default_site)).collect();
+        let presses: Vec<RuleHit> = letters
+            .iter()
+            .filter_map(|letter| hexwatch_alarm::unreadable_press(letter, &self.default_site))
+            .collect();
         self.desk.take(&presses, &[])?;
         for letter in &letters {
             self.metrics.records_refused(letter.meant_for.name(), letter.stage, 1);
@@ -208,7 +215,7 @@ impl Worker {
         }
         if let Some(watermark) = effects.watermark {
             self.live.watermark_advanced(watermark);
-            self.score(watermark)?;
+            self.score(watermark);
         }
         self.ledger.late(&effects.late, self.engine.watermark().unwrap_or(EventTime::MIN))?;
         self.ledger.admit(effects.admitted);
@@ -243,24 +250,24 @@ impl Worker {
         Ok(())
     }
 
-    fn score(&mut self, watermark: EventTime) -> Result<()> {
-        let Some(scores) = &mut self.scores else { return Ok(()) };
+    fn score(&mut self, watermark: EventTime) {
+        let Some(scores) = &mut self.scores else { return };
         let risks = scores.advance(watermark);
         if risks.is_empty() {
-            return Ok(());
+            return;
         }
         for risk in &risks {
             self.outlet.risk(risk);
         }
         self.ledger.risks(&risks);
         self.live.cells(watermark.min(self.clock.now()), false, risks);
-        Ok(())
     }
 
     /// Everything has been read: closes every window and fires the timers that are due.
     fn finish(&mut self) -> Result<()> {
         self.step(Input::Finished)?;
-        self.score(EventTime::MAX)
+        self.score(EventTime::MAX);
+        Ok(())
     }
 
     /// Hands the rows since the last commit to the history. While it is busy they wait here, until there are twice as
