@@ -114,6 +114,15 @@ impl Scorer {
         }
     }
 
+    /// How many registered sensors are silent as of the watermark; none before there is one.
+    #[must_use]
+    pub fn silent(&self) -> usize {
+        if self.watermark == EventTime::MIN {
+            return 0;
+        }
+        self.sensors.values().filter(|sensor| !sensor.is_heard_at(self.watermark)).count()
+    }
+
     /// Takes a row of term number `term` (its place in [`Terms::terms`]) in `cell`, at resolution 11 or 12.
     /// A term that weighs nothing changes nothing.
     pub fn add(&mut self, term: usize, cell: Cell, time: EventTime, input: Input) {

@@ -243,3 +243,14 @@ fn a_cell_of_the_site_is_said_to_be_calm_once_and_stays_known() {
     scorer.add(0, Cell::from_index(90), at(4_000_500), input);
     assert!(scorer.advance(at(4_100_000)).iter().any(|row| row.cell == Cell::from_index(9)));
 }
+
+#[test]
+fn a_sensor_counts_as_silent_once_its_patience_is_over() {
+    let mut scorer = scorer();
+    assert_eq!(scorer.silent(), 0, "nothing is known before the first watermark");
+    scorer.heard("smoke-1", at(0));
+    scorer.advance(at(80_000));
+    assert_eq!(scorer.silent(), 0);
+    scorer.advance(at(100_000));
+    assert_eq!(scorer.silent(), 1);
+}

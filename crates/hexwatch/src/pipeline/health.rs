@@ -76,13 +76,14 @@ impl Sources {
         *self.reasons.entry(reason).or_default() += 1;
     }
 
-    pub(crate) fn health(&self) -> Health {
+    /// What is known now; `silent` registered sensors have not been heard in time.
+    pub(crate) fn health(&self, silent: usize) -> Health {
         let lost = |source: &Source| Source { state: "lost".to_owned(), ..source.clone() };
         let sources = self.partitions.values();
         Health {
             ingest: if self.is_lost { "lost" } else { "live" }.to_owned(),
             sources: sources.map(|source| if self.is_lost { lost(source) } else { source.clone() }).collect(),
-            silent_devices: 0,
+            silent_devices: silent as u64,
             accounts: self.accounts.clone(),
         }
     }

@@ -86,6 +86,11 @@ impl Scores {
         }
     }
 
+    /// How many registered sensors are silent.
+    pub(crate) fn silent(&self) -> usize {
+        self.scorer.silent()
+    }
+
     /// Closes windows up to `watermark`.
     pub(crate) fn advance(&mut self, watermark: EventTime) -> Vec<CellRisk> {
         self.scorer.advance(watermark)

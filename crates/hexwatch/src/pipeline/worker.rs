@@ -287,7 +287,8 @@ impl Worker {
     }
 
     fn tell_health(&self) {
-        self.live.health(self.sources.health());
+        let silent = self.scores.as_ref().map_or(0, Scores::silent);
+        self.live.health(self.sources.health(silent));
         self.live.system(self.sources.facts());
     }
 }
