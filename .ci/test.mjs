@@ -17,6 +17,7 @@ const suites = [
   { name: 'console types', run: ['npm', 'run', '--silent', 'check'], cwd: 'web-console', count: asOneTest },
   { name: 'console units', run: ['npm', 'test', '--silent'], cwd: 'web-console', count: fromNode },
   { name: 'console in Chromium', run: ['npm', 'run', '--silent', 'e2e'], cwd: 'web-console', count: fromPlaywright },
+  { name: 'console on the real binary', run: ['.ci/real-console'], count: fromPlaywright },
 ]
 
 function asOneTest(_output, code) {
