@@ -4,6 +4,7 @@
 //! - `kafka-reader` (of `ingest`) decodes and fills `events`: some chunks, so that a slow engine holds the reader back
 //!   and the reader Kafka;
 //! - `engine` takes events and requests, steps, and writes the alarm log before anybody hears of an alarm;
+//!   in a backlog it runs the costly queries for many chunks at once (`pace`);
 //! - `requests` holds what people ask of alarms; a full queue makes their request wait;
 //! - `commits` holds one commit; while the history is busy, rows gather in the ledger, and beyond twice a commit's
 //!   size the engine waits;
@@ -19,6 +20,7 @@ mod health;
 mod ledger;
 mod outlet;
 mod output_topics;
+mod pace;
 mod rows;
 mod scores;
 mod worker;
@@ -53,6 +55,7 @@ use ends::Ends;
 use health::Sources;
 use ledger::Ledger;
 use outlet::Outlet;
+use pace::Pace;
 use scores::Scores;
 use worker::{Queues, Summary, Worker};
 
@@ -126,6 +129,7 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
         commit_rows: plan.config.history.commit_rows,
         default_site: site_name(&ground.site),
         totals: BTreeMap::new(),
+        pace: Pace::new(),
     };
 
     let (requests, request_queue) = mpsc::channel(REQUESTS);
@@ -254,7 +258,7 @@ async fn engine(
     let mut scores = scores;
     if let Some(checkpoint) = checkpoint {
         if let (Some(scores), Some(watermark)) = (&mut scores, checkpoint.watermark) {
-            let session = doors::session(history, &ground.site)?;
+            let session = doors::session(history, &ground.site, doors::SERVER_QUERY_MEMORY)?;
             scores.restore(&session, watermark).await?;
         }
         engine.restore(checkpoint.clone());

@@ -48,7 +48,7 @@ pub(crate) fn run(file: Option<&Path>, check: &Check) -> Result<()> {
     let (engine, refusals) = Engine::new(EngineConfig::default(), &registry, &files)?;
     wrong.extend(refusals.iter().map(ToString::to_string));
     if !wrong.is_empty() {
-        bail!("{} things are wrong:\n{}", wrong.len(), wrong.join("\n"));
+        bail!("{} wrong:\n{}", wrong.len(), wrong.join("\n"));
     }
     say(&format!("{:#?}", config.with_secrets_masked()));
     say(&format!("{} devices, {} queries run live", places.devices().len(), engine.queries().count()));

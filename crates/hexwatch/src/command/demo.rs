@@ -22,6 +22,9 @@ use crate::site;
 
 /// How many devices the demo's community has.
 const DEVICES: usize = 480;
+/// How long the community has lived when the demo starts: enough for the first windows to be over, so that whoever
+/// opens the wall sees it move at once.
+const LIVED: Duration = Duration::from_secs(40);
 /// Partitions of each topic of the embedded broker: enough to show that they are merged.
 const PARTITIONS: i32 = 2;
 /// How long the producer waits for the embedded broker before it gives up.
@@ -53,8 +56,8 @@ pub(crate) fn run(file: Option<&Path>, demo: &Demo) -> Result<()> {
             config,
         };
         let publisher = Publisher::new(&broker.brokers())?;
-        let simulation =
-            Simulation::new(community, SimulateConfig::endless(demo.seed, SystemClock.now(), demo.rate));
+        let start = SystemClock.now() - LIVED;
+        let simulation = Simulation::new(community, SimulateConfig::endless(demo.seed, start, demo.rate));
         let feed = start_feed(simulation, publisher, stop.clone())?;
         tell(address, devices);
         let ran = pipeline::run(plan, stop.clone()).await;

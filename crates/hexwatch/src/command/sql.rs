@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use hexwatch_history::Reader;
 use hexwatch_sql::{Encoder, Format as Encoding, Guard, Limits};
 
@@ -13,6 +13,8 @@ use super::{path, runtime, settings};
 use crate::cli::{Format, Sql};
 use crate::{pipeline, site};
 
+/// Memory for a query of somebody at the machine: a process of its own, so more than a server spares.
+const MEMORY: usize = 4 * 1024 * 1024 * 1024;
 /// How long a query may take.
 const DEADLINE: Duration = Duration::from_mins(10);
 
@@ -28,10 +30,11 @@ pub(crate) fn run(file: Option<&Path>, arguments: &Sql) -> Result<()> {
     std::fs::read_dir(data_dir)
         .with_context(|| format!("opening the history {}: name it with --data-dir", data_dir.display()))?;
     let answer = runtime()?.block_on(async {
-        let session = pipeline::session(&Reader::open(data_dir)?, &site)?;
+        let session = pipeline::session(&Reader::open(data_dir)?, &site, MEMORY)?;
         // Whoever is at the machine may wait longer than a request over the network, and ask for every row.
         let limits = Limits { rows: usize::MAX, deadline: DEADLINE, ..Limits::default() };
-        anyhow::Ok(Guard::new(limits).run(&session, &sql).await?)
+        let answer = Guard::new(limits).run(&session, &sql).await;
+        answer.map_err(|error| anyhow!("{error}; {}", error.fix))
     })?;
     let encoding = match arguments.format {
         Format::Table => Encoding::Table,

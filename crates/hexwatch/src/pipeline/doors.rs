@@ -23,8 +23,8 @@ use super::desk::Request;
 use crate::config::Queries;
 use crate::queries;
 
-/// Memory for all operators of people's queries together.
-const QUERY_MEMORY: usize = 512 * 1024 * 1024;
+/// Memory for all operators of people's queries to the server together.
+pub(crate) const SERVER_QUERY_MEMORY: usize = 512 * 1024 * 1024;
 
 /// The alarm log as the server reads it.
 pub(crate) struct LogSource(Arc<AlarmLog>);
@@ -103,9 +103,10 @@ fn refusal(error: BookError) -> ActionError {
     }
 }
 
-/// A session over all tables of the history and the site, with `hop` and `absence`.
-pub(crate) fn session(history: &HistoryReader, site: &Arc<Site>) -> Result<SessionContext> {
-    let session = analyst_session(QUERY_MEMORY)?;
+/// A session over all tables of the history and the site, with `hop` and `absence`. Its queries get `memory` bytes
+/// together.
+pub(crate) fn session(history: &HistoryReader, site: &Arc<Site>, memory: usize) -> Result<SessionContext> {
+    let session = analyst_session(memory)?;
     history.register(&session)?;
     catalog::register_site(&session, site)?;
     catalog::register_missing(&session)?;
@@ -132,7 +133,7 @@ impl Door {
             let title = file.title.clone().unwrap_or_else(|| file.name.clone());
             saved.push(SavedQuery { name: file.name.clone(), title, sql: file.sql()? });
         }
-        Ok(Self { session: session(history, site)?, saved })
+        Ok(Self { session: session(history, site, SERVER_QUERY_MEMORY)?, saved })
     }
 }
 

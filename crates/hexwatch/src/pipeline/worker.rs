@@ -21,6 +21,7 @@ use super::ends::Ends;
 use super::health::Sources;
 use super::ledger::Ledger;
 use super::outlet::Outlet;
+use super::pace::Pace;
 use super::rows::keyed_json;
 use super::scores::Scores;
 
@@ -49,6 +50,7 @@ pub(crate) struct Worker {
     pub(crate) commit_rows: usize,
     pub(crate) default_site: String,
     pub(crate) totals: BTreeMap<Topic, Account>,
+    pub(crate) pace: Pace,
 }
 
 /// Where the loop's work comes from and goes to. Each queue has a bound; see `pipeline.rs` for why which.
@@ -76,8 +78,11 @@ impl Worker {
     /// Runs until it is stopped, the reader fails, or (with `ends`) everything has been read.
     pub(crate) fn run(mut self, runtime: &Handle, mut queues: Queues) -> Result<Summary> {
         let mut last_commit = Instant::now();
+        self.tell_health();
         loop {
-            match runtime.block_on(next(&mut queues)) {
+            let work = runtime.block_on(next(&mut queues));
+            self.pace.more_waits = !queues.events.is_empty();
+            match work {
                 Work::Event(event) => self.take(*event)?,
                 Work::Request(request) => self.desk.act(request)?,
                 Work::Tick => {}
@@ -192,8 +197,15 @@ impl Worker {
         self.step(Input::Tick)
     }
 
+    /// Lets the engine take `input`: to the end, or, in a backlog, ahead of what looks at many rows.
     fn step(&mut self, input: Input) -> Result<()> {
+        if self.pace.may_wait() {
+            let effects = self.engine.step_ahead(self.clock.now(), input)?;
+            return self.hand_on(effects);
+        }
+        let began = Instant::now();
         let effects = self.engine.step(self.clock.now(), input)?;
+        self.pace.settled(began);
         self.hand_on(effects)
     }
 
@@ -283,6 +295,8 @@ impl Worker {
     }
 
     fn commit(&mut self) -> Result<Option<Commit>> {
+        self.pace.more_waits = false;
+        self.step(Input::Tick)?;
         self.engine.checkpoint().map(|checkpoint| self.ledger.take(&checkpoint)).transpose()
     }
 
