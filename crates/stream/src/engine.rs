@@ -89,6 +89,8 @@ pub struct Engine {
     queries: Vec<Query>,
     restart: Restart,
     finished: bool,
+    /// Whether rows were admitted of which not every query has given what they change.
+    unsettled: bool,
     /// Before this nothing is kept; moved in steps.
     dropped: EventTime,
 }
@@ -148,6 +150,7 @@ impl Engine {
             queries,
             restart: Restart::default(),
             finished: false,
+            unsettled: false,
             dropped: EventTime::MIN,
             config,
         };
@@ -171,10 +174,31 @@ impl Engine {
     /// Takes one input at `now`, the engine's event clock.
     pub fn step(&mut self, now: EventTime, input: Input) -> Result<Effects, StreamError> {
         let mut effects = Effects::default();
+        self.accept(now, input, &mut effects)?;
+        self.advance(now, &mut effects)?;
+        Ok(effects)
+    }
+
+    /// Takes one input like [`Engine::step`], where more waits behind it: what looks at many rows is left to the
+    /// next `step`, which looks once for all of them. Filters still give at once. Results come out the same,
+    /// later; until then there is no checkpoint.
+    pub fn step_ahead(&mut self, now: EventTime, input: Input) -> Result<Effects, StreamError> {
+        let mut effects = Effects::default();
+        self.accept(now, input, &mut effects)?;
+        if self.finished || self.is_restoring() {
+            self.advance(now, &mut effects)?;
+        } else {
+            self.unsettled = true;
+            self.give_filters(&mut effects)?;
+        }
+        Ok(effects)
+    }
+
+    fn accept(&mut self, now: EventTime, input: Input, effects: &mut Effects) -> Result<(), StreamError> {
         match input {
             Input::Assigned(partitions) => self.assign(partitions, now),
             Input::Revoked(partitions) => self.revoke(&partitions),
-            Input::Chunk(chunk) => self.take(chunk, now, &mut effects)?,
+            Input::Chunk(chunk) => self.take(chunk, now, effects)?,
             Input::AtEnd(partition) => {
                 self.watermarks.set_at_end(&partition, true);
                 self.restart.pending.remove(&partition);
@@ -186,15 +210,14 @@ impl Engine {
                 self.restart.pending.clear();
             }
         }
-        self.advance(now, &mut effects)?;
-        Ok(effects)
+        Ok(())
     }
 
     /// Where a restart has to take up, as of the effects returned so far. `None` while what a checkpoint
-    /// covers is still being read again: that checkpoint holds.
+    /// covers is still being read again: that checkpoint holds; and after [`Engine::step_ahead`].
     #[must_use]
     pub fn checkpoint(&self) -> Option<Checkpoint> {
-        if self.is_restoring() {
+        if self.is_restoring() || self.unsettled {
             return None;
         }
         let resumption = |(partition, place): (&Partition, &Place)| {
@@ -330,6 +353,7 @@ impl Engine {
 
     /// Lets every query give what the watermark allows.
     fn advance(&mut self, now: EventTime, effects: &mut Effects) -> Result<(), StreamError> {
+        self.unsettled = false;
         let before = self.watermarks.merged();
         let mut watermark = self.watermarks.merge(now);
         if self.is_restoring() {
@@ -356,6 +380,17 @@ impl Engine {
         self.give(self.watermarks.merged(), &mut Effects::default())?;
         for chunk in std::mem::take(&mut self.restart.parked) {
             self.admit(chunk, now, effects)?;
+        }
+        Ok(())
+    }
+
+    /// Lets the queries whose rows wait for nothing give them.
+    fn give_filters(&mut self, effects: &mut Effects) -> Result<(), StreamError> {
+        for query in self.queries.iter_mut().filter(|query| query.waits_for_nothing()) {
+            let told = query.advance(EventTime::MIN, &self.silences, EventTime::MIN).map_err(failed(&query.name))?;
+            if let Some(changes) = told {
+                tell(query, changes, effects)?;
+            }
         }
         Ok(())
     }

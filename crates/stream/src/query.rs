@@ -54,6 +54,11 @@ impl Query {
         }
     }
 
+    /// Whether its rows are given as they come, whatever else is known.
+    pub(crate) fn waits_for_nothing(&self) -> bool {
+        matches!(self.operator, Operator::Filter(_))
+    }
+
     /// Takes note that silences of `topic` changed at `times`.
     pub(crate) fn touch_silences(&mut self, topic: Topic, times: &[i64]) {
         if let Operator::Lookback(query) = &mut self.operator {

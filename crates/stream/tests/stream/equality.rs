@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use hexwatch_stream::Input;
+
 use super::files::{self, QueryFile};
 use super::world::{self, PLAIN, Reading, deliveries, happenings, over_history, read};
 
@@ -70,6 +72,27 @@ fn the_order_and_the_batching_of_the_records_change_no_row() {
         let differences = differences(&other, &plain);
         assert!(differences.is_empty(), "{reading:?} against plain:\n{}", differences.join("\n"));
     }
+}
+
+#[test]
+fn going_ahead_in_a_backlog_changes_no_row_and_holds_the_checkpoint_back() {
+    let files = every_file();
+    let (reading, live) = readings()[1];
+    let records = happenings(reading.seed);
+    let deliveries = deliveries(&records, reading);
+    let mut engine = world::engine(&files);
+    let mut outcome = world::Outcome::default();
+    world::begin(&mut engine, live);
+    for (number, delivery) in deliveries.iter().enumerate() {
+        let (settles, input) = (number % 11 == 10, Input::Chunk(delivery.chunk.clone()));
+        let effects =
+            if settles { engine.step(delivery.now, input) } else { engine.step_ahead(delivery.now, input) };
+        outcome.fold(effects.unwrap(), &files);
+        assert_eq!(engine.checkpoint().is_some(), settles, "a restart must find what was not given yet");
+    }
+    world::end(&mut engine, &deliveries, &files, &mut outcome);
+    let differences = differences(&outcome.results, &over_history(&files, &outcome));
+    assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
 #[test]
