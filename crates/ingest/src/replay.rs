@@ -186,32 +186,12 @@ pub fn replay(
     mut progress: impl FnMut(Replayed) -> bool,
 ) -> Result<Replayed, ReplayError> {
     let failed_before = publisher.counts().failed;
-    let mut pace = Pace::new(speed);
-    let mut done = Replayed { records: 0, time: EventTime::MIN };
     let mut number = 0;
-    for line in open(path)?.lines() {
-        number += 1;
-        let line = line.map_err(|source| ReplayError::File { path: path.to_owned(), source })?;
-        if line.trim().is_empty() {
-            continue;
-        }
-        let recorded = Recorded::parse(&line).map_err(|reason| ReplayError::Line {
-            path: path.to_owned(),
-            line: number,
-            reason,
-        })?;
-        pace.wait_for(recorded.timestamp);
-        send(publisher, prefix, &recorded).map_err(|source| ReplayError::Publish {
-            path: path.to_owned(),
-            line: number,
-            source: Box::new(source),
-        })?;
-        done = Replayed { records: done.records + 1, time: recorded.timestamp };
-        if done.records.is_multiple_of(1000) && !progress(done) {
-            break;
-        }
-    }
-    publisher.flush(PATIENCE).map_err(|source| ReplayError::Publish {
+    let sent = send_all(path, publisher, prefix, speed, &mut progress, &mut number);
+    // After a bad line too: what stands before it is on its way, and has to arrive.
+    let flushed = publisher.flush(PATIENCE);
+    let done = sent?;
+    flushed.map_err(|source| ReplayError::Publish {
         path: path.to_owned(),
         line: number,
         source: Box::new(source),
@@ -221,6 +201,42 @@ pub fn replay(
         0 => Ok(done),
         failed => Err(ReplayError::Failed { path: path.to_owned(), failed }),
     }
+}
+
+/// Sends line by line; `number` is the last line that was looked at.
+fn send_all(
+    path: &Path,
+    publisher: &Publisher,
+    prefix: &str,
+    speed: Speed,
+    progress: &mut impl FnMut(Replayed) -> bool,
+    number: &mut u64,
+) -> Result<Replayed, ReplayError> {
+    let mut pace = Pace::new(speed);
+    let mut done = Replayed { records: 0, time: EventTime::MIN };
+    for line in open(path)?.lines() {
+        *number += 1;
+        let line = line.map_err(|source| ReplayError::File { path: path.to_owned(), source })?;
+        if line.trim().is_empty() {
+            continue;
+        }
+        let recorded = Recorded::parse(&line).map_err(|reason| ReplayError::Line {
+            path: path.to_owned(),
+            line: *number,
+            reason,
+        })?;
+        pace.wait_for(recorded.timestamp);
+        send(publisher, prefix, &recorded).map_err(|source| ReplayError::Publish {
+            path: path.to_owned(),
+            line: *number,
+            source: Box::new(source),
+        })?;
+        done = Replayed { records: done.records + 1, time: recorded.timestamp };
+        if done.records.is_multiple_of(1000) && !progress(done) {
+            break;
+        }
+    }
+    Ok(done)
 }
 
 fn send(publisher: &Publisher, prefix: &str, recorded: &Recorded) -> Result<(), PublishError> {
