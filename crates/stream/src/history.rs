@@ -17,6 +17,7 @@ use futures::FutureExt;
 use hexwatch_contract::alarm::RuleHit;
 use hexwatch_contract::{EventTime, Topic};
 use hexwatch_sql::QueryFile;
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 use crate::absence::{self, Silences};
 use crate::engine::Registry;
@@ -80,12 +81,23 @@ struct StoredTables {
 impl Tables for StoredTables {
     fn table(&self, name: &str) -> Result<Arc<dyn TableProvider>> {
         let schema = self.catalogs.catalog(&self.catalog).and_then(|catalog| catalog.schema(&self.schema));
-        let table = schema.and_then(|schema| schema.table(name).now_or_never());
-        match table {
-            Some(Ok(Some(table))) => Ok(table),
-            Some(Err(error)) => Err(error),
+        match schema.as_ref().map(|schema| found(schema.table(name))) {
+            Some(Some(Ok(Some(table)))) => Ok(table),
+            Some(Some(Err(error))) => Err(error),
+            Some(None) => plan_err!("`{name}` has to be read first, which a runtime of one thread cannot wait for"),
             _ => plan_err!("there is no table `{name}`"),
         }
+    }
+}
+
+/// Waits for a table: a table function is planned in one go, and what is stored has to be opened first. On a runtime
+/// of one thread, where waiting would stop everything, only what is ready at once is found.
+fn found<T>(table: impl Future<Output = T>) -> Option<T> {
+    match Handle::try_current() {
+        Ok(handle) if handle.runtime_flavor() == RuntimeFlavor::MultiThread => {
+            Some(tokio::task::block_in_place(|| handle.block_on(table)))
+        }
+        _ => table.now_or_never(),
     }
 }
 
