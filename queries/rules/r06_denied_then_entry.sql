@@ -50,7 +50,12 @@ entries AS (
   WHERE NOT is_denied AND denials >= $denials AND (previous_entry IS NULL OR previous_entry < last_denied)
 ),
 denied AS (
-  SELECT e."time", e.site, e.access_point, array_agg(p.record ORDER BY p."time", p.id) AS records
+  SELECT
+    e."time", e.site, e.access_point, array_agg(p.record ORDER BY p."time", p.id) AS records,
+    -- The place is the access point's, where the denials were; the entry may have been reported by the door.
+    last_value(p.cell ORDER BY p."time", p.id) AS cell,
+    last_value(p.lon ORDER BY p."time", p.id) AS lon,
+    last_value(p.lat ORDER BY p."time", p.id) AS lat
   FROM entries e
   JOIN passages p
     ON p.site = e.site AND p.access_point = e.access_point AND p.is_denied
@@ -71,9 +76,9 @@ SELECT
   END AS priority,
   e.site,
   e.access_point AS device,
-  e.cell,
-  e.lon,
-  e.lat,
+  d.cell,
+  d.lon,
+  d.lat,
   array_append(d.records, e.record) AS inputs,
   e.actual_denials = 0 AND e.status = 'exercise' AS drill,
   e.denials AS m_denials
