@@ -84,7 +84,9 @@ impl Tables for StoredTables {
         match schema.as_ref().map(|schema| found(schema.table(name))) {
             Some(Some(Ok(Some(table)))) => Ok(table),
             Some(Some(Err(error))) => Err(error),
-            Some(None) => plan_err!("`{name}` has to be read first, which a runtime of one thread cannot wait for"),
+            Some(None) => {
+                plan_err!("`{name}` has to be read first, which a runtime of one thread cannot wait for")
+            }
             _ => plan_err!("there is no table `{name}`"),
         }
     }

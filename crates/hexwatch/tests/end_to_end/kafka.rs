@@ -1,24 +1,24 @@
-//! A real Apache Kafka for one test: started in a folder of its own, ended with the test.
+//! A real Apache Kafka for the tests: started in a folder of its own, ended with them.
 
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use tempfile::TempDir;
-
 /// A single-node broker on loopback. Dropping it closes its standard input, which ends it.
 pub(crate) struct Kafka {
-    folder: TempDir,
+    folder: PathBuf,
     port: u16,
     process: Child,
 }
 
 impl Kafka {
-    /// Starts a broker and waits until it takes connections.
-    pub(crate) fn start() -> Self {
-        let folder = TempDir::new().expect("a folder for the broker");
+    /// Starts a broker with an empty folder called `name`, and waits until it takes connections.
+    pub(crate) fn start(name: &str) -> Self {
+        // Below `target`: nobody drops what all tests share, so the folder of the last time goes now.
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("kafka-{name}"));
+        let _ = std::fs::remove_dir_all(&folder);
         let port = free_pair_of_ports();
         let process = launch(&folder, port);
         let broker = Self { folder, port, process };
@@ -33,7 +33,7 @@ impl Kafka {
 
     /// Kills the broker as a power cut would: its log stays.
     pub(crate) fn kill(&mut self) {
-        let pid = std::fs::read_to_string(self.folder.path().join("pid")).expect("the broker's pid");
+        let pid = std::fs::read_to_string(self.folder.join("pid")).expect("the broker's pid");
         let status = Command::new("kill").args(["-9", pid.trim()]).status().expect("kill runs");
         assert!(status.success(), "the broker {pid} could not be killed");
         let _ = self.process.wait();
@@ -61,10 +61,10 @@ impl Drop for Kafka {
     }
 }
 
-fn launch(folder: &TempDir, port: u16) -> Child {
+fn launch(folder: &Path, port: u16) -> Child {
     let start = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/kafka/start");
     Command::new(start)
-        .arg(folder.path())
+        .arg(folder)
         .arg(port.to_string())
         .arg("--while-stdin-open")
         .stdin(Stdio::piped())

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io::Read as _;
+use std::fs::File;
+use std::io::{Read as _, Seek as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -42,22 +43,21 @@ fn text(bytes: &[u8]) -> String {
 pub(crate) struct Running {
     child: Child,
     address: String,
+    /// A file, not a pipe: nobody reads while it runs, and a full pipe would stop it.
+    stderr: File,
 }
 
 impl Running {
     /// Starts the command and waits until the server at `address` says it is ready.
     pub(crate) fn start(command: &mut Command, address: &str) -> Self {
-        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
-        let mut running = Self { child, address: address.to_owned() };
+        let stderr = tempfile::tempfile().expect("a file for what the process says");
+        let outlet = stderr.try_clone().expect("a second handle of it");
+        let child = command.stdout(Stdio::null()).stderr(outlet).spawn().expect("the binary starts");
+        let mut running = Self { child, address: address.to_owned(), stderr };
         running.wait_for("the server to be ready", Duration::from_secs(60), |running| {
             running.get("/readyz").is_ok_and(|(status, _)| status == 200)
         });
         running
-    }
-
-    /// The process's number.
-    pub(crate) fn pid(&self) -> u32 {
-        self.child.id()
     }
 
     /// Waits until `holds`, or fails saying what was waited for and what the process said.
@@ -76,11 +76,18 @@ impl Running {
     }
 
     fn said(&mut self) -> String {
-        let mut said = String::new();
-        if let Some(mut stderr) = self.child.stderr.take() {
-            let _ = stderr.read_to_string(&mut said);
-        }
-        said
+        let mut said = Vec::new();
+        let _ = self.stderr.rewind();
+        let _ = self.stderr.read_to_end(&mut said);
+        text(&said)
+    }
+
+    /// Ends the process as a supervisor does, and waits until it has committed.
+    pub(crate) fn stop(&mut self) {
+        let status = Command::new("kill").arg(self.child.id().to_string()).status().expect("kill runs");
+        assert!(status.success(), "the process had ended before: {}", self.said());
+        let status = self.child.wait().expect("the process ends");
+        assert!(status.success(), "the process ended with {status}: {}", self.said());
     }
 
     /// Kills the process as `kill -9` does.
@@ -110,7 +117,7 @@ impl Running {
         let mut account = BTreeMap::new();
         for line in metrics.lines().filter(|line| !line.starts_with('#')) {
             let Some((series, value)) = line.rsplit_once(' ') else { continue };
-            let count = value.parse::<f64>().map_or(0, |value| value as u64);
+            let count = value.parse::<f64>().map_or(0, whole);
             if series.starts_with("hexwatch_records_read_total") {
                 *account.entry("read".to_owned()).or_default() += count;
             } else if series.starts_with("hexwatch_records_total") {
@@ -126,6 +133,16 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+/// A count that Prometheus writes as a float.
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "counts of tests are small and positive"
+)]
+fn whole(count: f64) -> u64 {
+    count as u64
 }
 
 /// The account that `run --until-end` prints: topic -> outcome -> count, with `total`.

@@ -1,0 +1,17 @@
+//! The built binary against a real Kafka: what goes in at one end comes out at the other, whatever happens between.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic here is the failure")]
+
+mod accounts;
+mod broker_outage;
+mod crashes;
+mod demo;
+mod kafka;
+mod other_reader;
+mod process;
+mod socket;
+mod stand;
+mod truth;
+mod turn;
+mod user_queries;
+mod wrong_use;
