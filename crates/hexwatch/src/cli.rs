@@ -48,9 +48,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example: hexwatch check --site site/ --queries queries/")]
     Check(Check),
     /// Make the topics that hexwatch reads and writes.
-    #[command(
-        after_help = "Example: hexwatch topics create --brokers localhost:9092 --partitions 6 --recording"
-    )]
+    #[command(after_help = "Example: hexwatch topics create --brokers localhost:9092 --partitions 6")]
     Topics(Topics),
     /// Read the topics as fast as librdkafka can and count; what `make bench` holds the engine against.
     #[command(hide = true)]
@@ -229,9 +227,9 @@ pub(crate) enum TopicsAction {
         /// Copies of each partition.
         #[arg(long, default_value_t = 1)]
         replication: i32,
-        /// Keep records of any age: for recordings.
-        #[arg(long)]
-        recording: bool,
+        /// How long the input topics keep records, such as 30d; for ever without it, as recordings need it.
+        #[arg(long, value_parser = humantime::parse_duration)]
+        retention: Option<Duration>,
     },
 }
 

@@ -33,7 +33,7 @@ use anyhow::{Context as _, Result, anyhow};
 use hexwatch_alarm::{Settings as BookSettings, Surroundings};
 use hexwatch_contract::{Account, Cell, Clock, EventTime, ManualClock, SystemClock, Topic};
 use hexwatch_grid::Site;
-use hexwatch_history::{History, Reader as HistoryReader, Resume};
+use hexwatch_history::{History, Resume};
 use hexwatch_ingest::reader::{Settings as ReaderSettings, Source};
 use hexwatch_ingest::{Brokers, Event, Publisher, Reader, Tolerances};
 use hexwatch_risk::Terms;
@@ -102,9 +102,10 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let history = History::open(&plan.config.history.data_dir, Arc::clone(&ground.wall)).await?;
     let resume = history.writer.resume();
     let checkpoint = checkpoint_of(&resume)?;
-    let door = Door::open(&history.reader, &ground.site, &plan.config.queries)?;
+    audit::create(&plan.config.history.data_dir)?;
+    let door = Door::open(&plan.config.history.data_dir, &ground.site, &plan.config.queries).await?;
 
-    let parts = engine(&plan, &ground, &history.reader, checkpoint.as_ref()).await?;
+    let parts = engine(&plan, &ground, checkpoint.as_ref()).await?;
     if plan.config.kafka.publish {
         output_topics::make(&plan.brokers, &plan.config.kafka.output_prefix, &parts.topic_views).await;
     }
@@ -231,12 +232,7 @@ struct EngineParts {
 }
 
 /// The engine with every query that can run, taken up where the last commit left it.
-async fn engine(
-    plan: &Plan,
-    ground: &Ground,
-    history: &HistoryReader,
-    checkpoint: Option<&Checkpoint>,
-) -> Result<EngineParts> {
+async fn engine(plan: &Plan, ground: &Ground, checkpoint: Option<&Checkpoint>) -> Result<EngineParts> {
     let settings = &plan.config;
     let terms: Option<Terms> =
         if settings.queries.risk { Some(queries::terms(&settings.queries.dir)?) } else { None };
@@ -258,7 +254,8 @@ async fn engine(
     let mut scores = scores;
     if let Some(checkpoint) = checkpoint {
         if let (Some(scores), Some(watermark)) = (&mut scores, checkpoint.watermark) {
-            let session = doors::session(history, &ground.site, doors::SERVER_QUERY_MEMORY)?;
+            let session =
+                doors::session(&settings.history.data_dir, &ground.site, doors::SERVER_QUERY_MEMORY).await?;
             scores.restore(&session, watermark).await?;
         }
         engine.restore(checkpoint.clone());

@@ -49,6 +49,8 @@ pub struct Plan {
     pub compacted: bool,
     /// The largest record in bytes.
     pub largest_record: u32,
+    /// How long records are kept by their timestamps; `None`: for ever, as recordings need it.
+    pub retention: Option<Duration>,
 }
 
 /// Records of 1 MiB must come in to be refused by size; the broker's default of 1 MB would refuse them itself.
@@ -67,6 +69,7 @@ impl Plan {
             replication,
             compacted: false,
             largest_record: LARGEST_INPUT,
+            retention: None,
         };
         Topic::ALL.map(plan).into()
     }
@@ -89,7 +92,7 @@ impl Plan {
     #[must_use]
     pub fn output(prefix: &str, name: &str, partitions: i32, replication: i32, compacted: bool) -> Self {
         let name = format!("{prefix}{name}");
-        Self { name, partitions, replication, compacted, largest_record: LARGEST_OUTPUT }
+        Self { name, partitions, replication, compacted, largest_record: LARGEST_OUTPUT, retention: None }
     }
 }
 
@@ -120,15 +123,18 @@ pub async fn create(
 ) -> Result<Vec<String>, TopicError> {
     let admin = admin(brokers)?;
     let largest: Vec<String> = plans.iter().map(|plan| plan.largest_record.to_string()).collect();
+    let retention =
+        |plan: &Plan| plan.retention.map_or_else(|| "-1".to_owned(), |kept| kept.as_millis().to_string());
+    let retentions: Vec<String> = plans.iter().map(retention).collect();
     let wanted: Vec<NewTopic<'_>> = plans
         .iter()
-        .zip(&largest)
-        .map(|(plan, largest)| {
+        .zip(largest.iter().zip(&retentions))
+        .map(|(plan, (largest, retention))| {
             let cleanup = if plan.compacted { "compact" } else { "delete" };
             NewTopic::new(&plan.name, plan.partitions, TopicReplication::Fixed(plan.replication))
                 .set("cleanup.policy", cleanup)
                 // Recordings keep their old timestamps; by the default the broker would delete them in minutes.
-                .set("retention.ms", "-1")
+                .set("retention.ms", retention)
                 .set("message.timestamp.type", "CreateTime")
                 .set("max.message.bytes", largest)
         })

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use hexwatch_history::Reader;
 use hexwatch_sql::{Encoder, Format as Encoding, Guard, Limits};
 
 use super::{path, runtime, settings};
@@ -30,7 +29,7 @@ pub(crate) fn run(file: Option<&Path>, arguments: &Sql) -> Result<()> {
     std::fs::read_dir(data_dir)
         .with_context(|| format!("opening the history {}: name it with --data-dir", data_dir.display()))?;
     let answer = runtime()?.block_on(async {
-        let session = pipeline::session(&Reader::open(data_dir)?, &site, MEMORY)?;
+        let session = pipeline::session(data_dir, &site, MEMORY).await?;
         // Whoever is at the machine may wait longer than a request over the network, and ask for every row.
         let limits = Limits { rows: usize::MAX, deadline: DEADLINE, ..Limits::default() };
         let answer = Guard::new(limits).run(&session, &sql).await;

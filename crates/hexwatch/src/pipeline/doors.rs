@@ -1,6 +1,7 @@
 //! What stands behind the server's doors: the alarm log, the engine's desk, SQL over history, the map.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::{Result, anyhow};
@@ -19,6 +20,7 @@ use hexwatch_sql::{Guard, Kind, Limits, QueryFile, QueryProblem, analyst_session
 use hexwatch_stream::Registry;
 use tokio::sync::{mpsc, oneshot};
 
+use super::audit;
 use super::desk::Request;
 use crate::config::Queries;
 use crate::queries;
@@ -105,11 +107,12 @@ fn refusal(error: BookError) -> ActionError {
 
 /// A session over all tables of the history and the site, with `hop` and `absence`. Its queries get `memory` bytes
 /// together.
-pub(crate) fn session(history: &HistoryReader, site: &Arc<Site>, memory: usize) -> Result<SessionContext> {
+pub(crate) async fn session(data_dir: &Path, site: &Arc<Site>, memory: usize) -> Result<SessionContext> {
     let session = analyst_session(memory)?;
-    history.register(&session)?;
+    HistoryReader::open(data_dir)?.register(&session)?;
     catalog::register_site(&session, site)?;
     catalog::register_missing(&session)?;
+    audit::register(&session, data_dir).await?;
     let registry = Registry {
         devices: site.devices().to_vec(),
         places: Arc::<Site>::clone(site),
@@ -126,14 +129,14 @@ pub(crate) struct Door {
 }
 
 impl Door {
-    pub(crate) fn open(history: &HistoryReader, site: &Arc<Site>, settings: &Queries) -> Result<Self> {
+    pub(crate) async fn open(data_dir: &Path, site: &Arc<Site>, settings: &Queries) -> Result<Self> {
         let mut saved = Vec::new();
         for (path, text) in queries::built_in("analysis") {
             let file = parse(&path, &text, &settings.parameters)?;
             let title = file.title.clone().unwrap_or_else(|| file.name.clone());
             saved.push(SavedQuery { name: file.name.clone(), title, sql: file.sql()? });
         }
-        Ok(Self { session: session(history, site, SERVER_QUERY_MEMORY)?, saved })
+        Ok(Self { session: session(data_dir, site, SERVER_QUERY_MEMORY).await?, saved })
     }
 }
 
