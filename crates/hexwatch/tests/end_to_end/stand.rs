@@ -84,13 +84,7 @@ impl Stand {
     /// Makes the topics, which keep records of any age.
     pub(crate) fn create_topics(&self, partitions: u8) {
         let partitions = partitions.to_string();
-        succeed(&mut self.command_on_kafka(&[
-            "topics",
-            "create",
-            "--recording",
-            "--partitions",
-            &partitions,
-        ]));
+        succeed(&mut self.command_on_kafka(&["topics", "create", "--partitions", &partitions]));
     }
 
     /// Simulates a community into a file; its truth and its site stand beside.
