@@ -10,7 +10,8 @@ use crate::turn;
 
 #[derive(Deserialize)]
 struct Case {
-    case: String,
+    #[serde(rename = "case")]
+    title: String,
     topic: String,
     expect: Expect,
 }
@@ -56,7 +57,7 @@ fn every_hostile_record_ends_where_it_should_and_the_tables_agree_with_the_accou
         let offset = offsets.entry(&case.topic).or_default();
         let end = ends.get(&(format!("{}{}", stand.prefix(), case.topic), *offset));
         if !end.is_some_and(|end| is_as_expected(case, end)) {
-            wrong.push(format!("{} ({} at {offset}): {end:?}", case.case, case.topic));
+            wrong.push(format!("{} ({} at {offset}): {end:?}", case.title, case.topic));
         }
         *offset += 1;
     }
@@ -95,7 +96,7 @@ fn is_as_expected(case: &Case, end: &End) -> bool {
         End::Accepted => expect.outcome == "accepted",
         End::Suspect => expect.outcome == "suspect",
         // The decoder takes a scan that was made offline hours ago; the engine's watermark is far past it by then.
-        End::Late => case.case == "an old scan made offline",
+        End::Late => case.title == "an old scan made offline",
         End::DeadLetter { stage, code, field } => {
             expect.outcome == "dead_letter"
                 && agrees(&expect.stage, stage)

@@ -54,7 +54,7 @@ impl Running {
         let outlet = stderr.try_clone().expect("a second handle of it");
         let child = command.stdout(Stdio::null()).stderr(outlet).spawn().expect("the binary starts");
         let mut running = Self { child, address: address.to_owned(), stderr };
-        running.wait_for("the server to be ready", Duration::from_secs(60), |running| {
+        running.wait_for("the server to be ready", Duration::from_mins(1), |running| {
             running.get("/readyz").is_ok_and(|(status, _)| status == 200)
         });
         running
