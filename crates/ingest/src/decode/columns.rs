@@ -5,13 +5,42 @@ use std::iter::repeat_n;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayBuilder, ArrayRef, BooleanBuilder, Float64Builder, Int32Array, Int64Array, Int64Builder,
-    RecordBatch, StringArray, StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
+    ArrayRef, BooleanBuilder, Float64Builder, Int32Array, Int64Array, Int64Builder, RecordBatch, StringArray,
+    StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
 use hexwatch_contract::event::{COMMON, Kind, columns, schema};
 use hexwatch_contract::{Cell, EventTime, Partition, Topic};
 
-/// One column in the making.
+/// One column in the making, and how many rows it holds: asking the builder costs as much as a short value.
+struct Column {
+    builder: Builder,
+    rows: usize,
+}
+
+impl Column {
+    fn of(kind: Kind) -> Self {
+        Self { builder: Builder::of(kind), rows: 0 }
+    }
+
+    /// Fills up with nulls to `rows`, and gives the builder, which must be given one value.
+    fn next(&mut self, rows: usize) -> &mut Builder {
+        if self.rows < rows {
+            self.builder.append_nulls(rows - self.rows);
+        }
+        self.rows = rows + 1;
+        &mut self.builder
+    }
+
+    fn finish(&mut self, rows: usize) -> ArrayRef {
+        if self.rows < rows {
+            self.builder.append_nulls(rows - self.rows);
+        }
+        self.rows = 0;
+        self.builder.finish()
+    }
+}
+
+/// An Arrow builder of a field's kind.
 enum Builder {
     Text(StringBuilder),
     Float(Float64Builder),
@@ -31,21 +60,7 @@ impl Builder {
         }
     }
 
-    fn len(&self) -> usize {
-        match self {
-            Self::Text(builder) => builder.len(),
-            Self::Float(builder) => builder.len(),
-            Self::Whole(builder) => builder.len(),
-            Self::Bool(builder) => builder.len(),
-            Self::Time(builder) => builder.len(),
-        }
-    }
-
-    fn catch_up(&mut self, rows: usize) {
-        let nulls = rows - self.len();
-        if nulls == 0 {
-            return;
-        }
+    fn append_nulls(&mut self, nulls: usize) {
         match self {
             Self::Text(builder) => builder.append_nulls(nulls),
             Self::Float(builder) => builder.append_nulls(nulls),
@@ -55,8 +70,7 @@ impl Builder {
         }
     }
 
-    fn finish(&mut self, rows: usize) -> ArrayRef {
-        self.catch_up(rows);
+    fn finish(&mut self) -> ArrayRef {
         match self {
             Self::Text(builder) => Arc::new(builder.finish()),
             Self::Float(builder) => Arc::new(builder.finish()),
@@ -81,7 +95,7 @@ pub(super) struct Added<'a> {
 /// The rows of one chunk in the making.
 pub(super) struct Columns {
     topic: Topic,
-    body: Vec<Builder>,
+    body: Vec<Column>,
     device_time: TimestampMicrosecondBuilder,
     suspect: Vec<bool>,
     cell: Int64Builder,
@@ -94,7 +108,7 @@ impl Columns {
     pub(super) fn new(topic: Topic) -> Self {
         Self {
             topic,
-            body: COMMON.iter().chain(columns(topic)).map(|column| Builder::of(column.kind)).collect(),
+            body: COMMON.iter().chain(columns(topic)).map(|column| Column::of(column.kind)).collect(),
             device_time: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
             suspect: Vec::new(),
             cell: Int64Builder::new(),
@@ -106,20 +120,20 @@ impl Columns {
 
     fn at(&mut self, field: usize) -> &mut Builder {
         let rows = self.offset.len();
-        let builder = &mut self.body[field];
-        builder.catch_up(rows);
-        builder
+        self.body[field].next(rows)
     }
 
     pub(super) fn text(&mut self, field: usize, text: &str) {
-        if let Builder::Text(builder) = self.at(field) {
-            builder.append_value(text);
+        match self.at(field) {
+            Builder::Text(builder) => builder.append_value(text),
+            other => other.append_nulls(1),
         }
     }
 
     pub(super) fn float(&mut self, field: usize, number: f64) {
-        if let Builder::Float(builder) = self.at(field) {
-            builder.append_value(number);
+        match self.at(field) {
+            Builder::Float(builder) => builder.append_value(number),
+            other => other.append_nulls(1),
         }
     }
 
@@ -128,13 +142,14 @@ impl Columns {
         match self.at(field) {
             Builder::Whole(builder) => builder.append_value(number),
             Builder::Time(builder) => builder.append_value(EventTime::from_millis(number).micros()),
-            _ => {}
+            other => other.append_nulls(1),
         }
     }
 
     pub(super) fn bool(&mut self, field: usize, value: bool) {
-        if let Builder::Bool(builder) = self.at(field) {
-            builder.append_value(value);
+        match self.at(field) {
+            Builder::Bool(builder) => builder.append_value(value),
+            other => other.append_nulls(1),
         }
     }
 
@@ -156,7 +171,7 @@ impl Columns {
         ingested_at: EventTime,
     ) -> (RecordBatch, Vec<u128>) {
         let rows = self.offset.len();
-        let mut arrays: Vec<ArrayRef> = self.body.iter_mut().map(|builder| builder.finish(rows)).collect();
+        let mut arrays: Vec<ArrayRef> = self.body.iter_mut().map(|column| column.finish(rows)).collect();
         let quality = self.suspect.drain(..).map(|suspect| if suspect { "suspect" } else { "good" });
         let quality = StringArray::from_iter_values(quality);
         let ingested_at =

@@ -32,7 +32,8 @@ const NAMES_MAX: usize = 4096;
 pub(super) struct Parser {
     names: FxHashMap<Box<str>, Name>,
     known: usize,
-    /// The field that stood at this place in the last record: devices of a kind send their keys in one order.
+    /// The field that last followed each field: devices send their keys in one order, though not all of them the
+    /// same keys.
     order: Vec<usize>,
     pub(super) unescaped: String,
     pub(super) keys: Keys,
@@ -61,7 +62,7 @@ impl Parser {
         Self {
             names,
             known,
-            order: vec![0; WIDTH],
+            order: vec![0; WIDTH + 1],
             unescaped: String::new(),
             keys: Keys::default(),
             found: Found::default(),
@@ -93,15 +94,16 @@ impl Parser {
         }
     }
 
-    pub(super) fn name(&mut self, key: &str, layout: &Layout, place: usize) -> Name {
-        if let Some(&number) = self.order.get(place)
+    /// What `key` means. `after` is one more than the number of the field before it, and 0 where there is none.
+    pub(super) fn name(&mut self, key: &str, layout: &Layout, after: usize) -> Name {
+        if let Some(&number) = self.order.get(after)
             && layout.columns[number].name == key
         {
             return Name::Field(number);
         }
         let name = self.look_up(key);
-        if let (Name::Field(number), Some(place)) = (name, self.order.get_mut(place)) {
-            *place = number;
+        if let (Name::Field(number), Some(next)) = (name, self.order.get_mut(after)) {
+            *next = number;
         }
         name
     }

@@ -25,14 +25,14 @@ impl<'a> Visitor<'a> for Root<'_, '_, '_, 'a> {
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
         let Self { parser, layout, body } = self;
         body.shape = Shape::Empty;
-        let mut place = 0;
+        let mut after = 0;
         // A key given twice, once as null, is given twice.
         let mut seen = 0;
-        while let Some(name) = map.next_key_seed(RootKey { parser: &mut *parser, layout, place })? {
+        while let Some(name) = map.next_key_seed(RootKey { parser: &mut *parser, layout, after })? {
             body.shape = Shape::Object;
-            place += 1;
             match name {
                 Name::Field(number) => {
+                    after = number + 1;
                     let slot = map.next_value_seed(Value { parser: &mut *parser })?;
                     if seen & bit(number) != 0 {
                         parser.found.duplicate.get_or_insert_with(|| layout.name(number).to_owned());
@@ -87,7 +87,8 @@ impl<'a> Visitor<'a> for Root<'_, '_, '_, 'a> {
 struct RootKey<'p, 'l> {
     parser: &'p mut Parser,
     layout: &'l Layout,
-    place: usize,
+    /// See [`Parser::name`].
+    after: usize,
 }
 
 impl<'de> DeserializeSeed<'de> for RootKey<'_, '_> {
@@ -105,7 +106,7 @@ impl Visitor<'_> for RootKey<'_, '_> {
     }
 
     fn visit_str<E>(self, key: &str) -> Result<Name, E> {
-        let name = self.parser.name(key, self.layout, self.place);
+        let name = self.parser.name(key, self.layout, self.after);
         if !matches!(name, Name::Field(_)) {
             self.parser.note_key(0, key);
         }
