@@ -387,7 +387,8 @@ impl Engine {
     /// Lets the queries whose rows wait for nothing give them.
     fn give_filters(&mut self, effects: &mut Effects) -> Result<(), StreamError> {
         for query in self.queries.iter_mut().filter(|query| query.waits_for_nothing()) {
-            let told = query.advance(EventTime::MIN, &self.silences, EventTime::MIN).map_err(failed(&query.name))?;
+            let told =
+                query.advance(EventTime::MIN, &self.silences, EventTime::MIN).map_err(failed(&query.name))?;
             if let Some(changes) = told {
                 tell(query, changes, effects)?;
             }

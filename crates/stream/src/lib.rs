@@ -22,6 +22,7 @@ pub mod history;
 pub mod watermark;
 
 mod absence;
+mod duration;
 mod feed;
 mod filter;
 mod hit;

@@ -14,6 +14,7 @@ use hexwatch_contract::{Topic, event};
 use tokio::runtime::Runtime;
 
 use crate::absence;
+use crate::duration::with_durations;
 use crate::feed::{Feed, LiveTable, Source};
 use crate::filter::FilterQuery;
 use crate::hop::{Hop, HopMode, Tables};
@@ -70,6 +71,9 @@ impl Planner {
         }
         let key = spec.key_in(&schema)?;
         let reach = if shape == Shape::Lookback { Self::reach(spec, &draft.plan)? } else { Reach::default() };
+        if shape == Shape::Lookback {
+            draft.plan = with_durations(draft.plan)?;
+        }
         let physical = self
             .runtime
             .block_on(draft.state.query_planner().create_physical_plan(&draft.plan, &draft.state))?;
