@@ -13,7 +13,7 @@ const suites = [
   { name: 'licences', run: ['.ci/deny'], count: asOneTest },
   { name: 'console build', run: ['.ci/console'], count: asOneTest },
   { name: 'clippy', run: ['cargo', 'clippy', '--quiet', '--workspace', '--all-targets', '--', '-D', 'warnings'], count: asOneTest },
-  { name: 'rust', run: ['cargo', 'test', '--workspace'], count: fromCargo },
+  { name: 'rust', run: ['cargo', 'test', '--workspace', '--no-fail-fast'], count: fromCargo },
   { name: 'console types', run: ['npm', 'run', '--silent', 'check'], cwd: 'web-console', count: asOneTest },
   { name: 'console units', run: ['npm', 'test', '--silent'], cwd: 'web-console', count: fromNode },
   { name: 'console in Chromium', run: ['npm', 'run', '--silent', 'e2e'], cwd: 'web-console', count: fromPlaywright },
