@@ -36,6 +36,8 @@ pub(crate) fn run(file: Option<&Path>, demo: &Demo) -> Result<()> {
     let flags = vec![
         ("history.data_dir", path(Some(&folder.path))),
         ("server.listen", Some(Value::String(address.to_string()))),
+        // Topics that are silent in a small community would hold the first windows back, and somebody is watching.
+        ("time.idle_timeout", Some(Value::String("1s".to_owned()))),
         // The embedded broker forgets what is old; what goes out would only crowd out what comes in.
         ("kafka.publish", Some(Value::Boolean(false))),
     ];
