@@ -112,7 +112,7 @@ fn each_third_party_system_has_one_owner() {
     for (name, known) in dependencies() {
         for (system, owner) in OWNER {
             assert!(
-                name == owner || !known.contains(system) || name == "zz-unify",
+                name == owner || !known.contains(system),
                 "`{system}` belongs to `{owner}`, yet `{name}` depends on it"
             );
         }
