@@ -19,6 +19,7 @@ mod privacy;
 mod refusal;
 mod rfc3339;
 mod row;
+mod scan;
 mod visit;
 
 use std::sync::Arc;

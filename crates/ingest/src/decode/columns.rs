@@ -1,13 +1,13 @@
 //! The Arrow builders of one topic. A builder is touched only by rows that have a value for it: the nulls
 //! in between are caught up with at the next value, or at the end.
 
-use std::iter::repeat_n;
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanBuilder, Float64Builder, Int32Array, Int64Array, Int64Builder, RecordBatch, StringArray,
     StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
 };
+use arrow::buffer::{Buffer, OffsetBuffer};
 use hexwatch_contract::event::{COMMON, Kind, columns, schema};
 use hexwatch_contract::{Cell, EventTime, Partition, Topic};
 
@@ -35,8 +35,9 @@ impl Column {
         if self.rows < rows {
             self.builder.append_nulls(rows - self.rows);
         }
-        self.rows = 0;
-        self.builder.finish()
+        // A column that nobody fills needs no room.
+        let room = if std::mem::take(&mut self.rows) > 0 { rows } else { 0 };
+        self.builder.finish(room)
     }
 }
 
@@ -56,7 +57,7 @@ impl Builder {
             Kind::Float | Kind::FloatIn(..) => Self::Float(Float64Builder::new()),
             Kind::IntIn(..) => Self::Whole(Int64Builder::new()),
             Kind::Bool => Self::Bool(BooleanBuilder::new()),
-            Kind::Time => Self::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC")),
+            Kind::Time => Self::Time(times(0)),
         }
     }
 
@@ -70,15 +71,38 @@ impl Builder {
         }
     }
 
-    fn finish(&mut self) -> ArrayRef {
+    /// The column, and a builder with room for so many rows again: one that grows step by step copies every value.
+    fn finish(&mut self, room: usize) -> ArrayRef {
         match self {
-            Self::Text(builder) => Arc::new(builder.finish()),
-            Self::Float(builder) => Arc::new(builder.finish()),
-            Self::Whole(builder) => Arc::new(builder.finish()),
+            Self::Text(builder) => {
+                let next = StringBuilder::with_capacity(room, builder.values_slice().len());
+                Arc::new(std::mem::replace(builder, next).finish())
+            }
+            Self::Float(builder) => {
+                let next = Float64Builder::with_capacity(room);
+                Arc::new(std::mem::replace(builder, next).finish())
+            }
+            Self::Whole(builder) => {
+                let next = Int64Builder::with_capacity(room);
+                Arc::new(std::mem::replace(builder, next).finish())
+            }
             Self::Bool(builder) => Arc::new(builder.finish()),
-            Self::Time(builder) => Arc::new(builder.finish()),
+            Self::Time(builder) => {
+                let next = times(room);
+                Arc::new(std::mem::replace(builder, next).finish())
+            }
         }
     }
+}
+
+fn times(rows: usize) -> TimestampMicrosecondBuilder {
+    TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC")
+}
+
+/// `text` in every row.
+fn constant(text: &str, rows: usize) -> StringArray {
+    let offsets = OffsetBuffer::from_repeated_length(text.len(), rows);
+    StringArray::new(offsets, Buffer::from_vec(text.repeat(rows).into_bytes()), None)
 }
 
 /// What the engine adds to a row.
@@ -109,7 +133,7 @@ impl Columns {
         Self {
             topic,
             body: COMMON.iter().chain(columns(topic)).map(|column| Column::of(column.kind)).collect(),
-            device_time: TimestampMicrosecondBuilder::new().with_timezone("UTC"),
+            device_time: times(0),
             suspect: Vec::new(),
             cell: Int64Builder::new(),
             oddity: StringBuilder::new(),
@@ -163,6 +187,16 @@ impl Columns {
         self.identities.push(added.identity);
     }
 
+    fn quality(&mut self) -> StringArray {
+        let suspects = std::mem::take(&mut self.suspect);
+        if !suspects.contains(&true) {
+            return constant("good", suspects.len());
+        }
+        StringArray::from_iter_values(
+            suspects.into_iter().map(|suspect| if suspect { "suspect" } else { "good" }),
+        )
+    }
+
     /// The rows so far with their identities; empty where there are none.
     #[allow(clippy::expect_used, reason = "the builders are made from the schema they are held against")]
     pub(super) fn finish(
@@ -172,8 +206,7 @@ impl Columns {
     ) -> (RecordBatch, Vec<u128>) {
         let rows = self.offset.len();
         let mut arrays: Vec<ArrayRef> = self.body.iter_mut().map(|column| column.finish(rows)).collect();
-        let quality = self.suspect.drain(..).map(|suspect| if suspect { "suspect" } else { "good" });
-        let quality = StringArray::from_iter_values(quality);
+        let quality = self.quality();
         let ingested_at =
             TimestampMicrosecondArray::from_value(ingested_at.micros(), rows).with_timezone("UTC");
         let added: [ArrayRef; 8] = [
@@ -181,7 +214,7 @@ impl Columns {
             Arc::new(quality),
             Arc::new(self.cell.finish()),
             Arc::new(self.oddity.finish()),
-            Arc::new(StringArray::from_iter_values(repeat_n(&*partition.topic, rows))),
+            Arc::new(constant(&partition.topic, rows)),
             Arc::new(Int32Array::from_value(partition.partition, rows)),
             Arc::new(Int64Array::from(std::mem::take(&mut self.offset))),
             Arc::new(ingested_at),

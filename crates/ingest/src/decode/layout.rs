@@ -3,6 +3,8 @@
 use hexwatch_contract::Topic;
 use hexwatch_contract::event::{COMMON, Column, Kind, columns, entity};
 
+use super::scan::Mark;
+
 /// More than any topic has fields, so that one record's fields fit an array.
 pub(super) const WIDTH: usize = 24;
 
@@ -31,6 +33,8 @@ pub(super) const fn bit(field: usize) -> Fields {
 pub(super) struct Layout {
     pub(super) topic: Topic,
     pub(super) columns: Vec<Column>,
+    /// The names of `columns` as they stand in JSON.
+    pub(super) marks: Vec<Mark>,
     /// The topic's own name for what a record speaks of; `DEVICE` for iot.
     pub(super) entity: usize,
     /// Every field that must be there by itself.
@@ -63,6 +67,7 @@ impl Layout {
             offline: number("offline"),
             free_text: texts.fold(0, |set, number| set | bit(number)),
             personal: set(&["native_code", "credential_ref", "caller_ref", "unit_ref", "officer_ref"]),
+            marks: columns.iter().map(|column| Mark::of(column.name)).collect(),
             columns,
         }
     }

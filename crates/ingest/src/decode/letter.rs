@@ -1,7 +1,5 @@
 //! The dead letter of a refused record.
 
-use std::fmt::Write;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hexwatch_contract::{DeadLetter, EventTime, Position, Stage, Topic};
@@ -20,11 +18,6 @@ pub(super) fn write(
 ) -> DeadLetter {
     let verdict = refusal.into_verdict();
     let value = record.value.unwrap_or_default();
-    let mut payload_sha256 = String::with_capacity(64);
-    for byte in Sha256::digest(value) {
-        // Writing into a string cannot fail.
-        let _ = write!(payload_sha256, "{byte:02x}");
-    }
     DeadLetter {
         position,
         meant_for,
@@ -36,19 +29,29 @@ pub(super) fn write(
         error_code: verdict.code,
         field: verdict.field.map(std::borrow::Cow::into_owned),
         message: verdict.message,
-        payload_sha256,
-        payload: kept_payload(verdict.stage, record),
+        payload_sha256: hex(&Sha256::digest(value)),
+        payload: kept_payload(verdict.stage, verdict.private, record),
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = String::with_capacity(2 * bytes.len());
+    for byte in bytes {
+        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+        text.push(char::from(DIGITS[usize::from(byte & 15)]));
+    }
+    text
 }
 
 /// A record that was read to its end is known to be clean; of one that was not, the payload is kept only
 /// where nothing in it looks forbidden. Its position still leads to it.
-fn kept_payload(stage: Stage, record: &Record<'_>) -> Option<String> {
+fn kept_payload(stage: Stage, private: bool, record: &Record<'_>) -> Option<String> {
     let value = record.value?;
     let withheld = match stage {
         Stage::Privacy => true,
         Stage::Size | Stage::Decode => privacy::may_name_forbidden(value),
         Stage::Schema | Stage::Semantic => false,
     };
-    (!withheld).then(|| STANDARD.encode(value))
+    (!withheld && !private).then(|| STANDARD.encode(value))
 }

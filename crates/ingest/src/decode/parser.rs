@@ -10,6 +10,7 @@ use serde::de::Deserializer;
 use super::body::{Body, Slot};
 use super::layout::{Layout, WIDTH};
 use super::privacy;
+use super::scan::scan;
 use super::visit::Root;
 
 /// What a key means.
@@ -41,7 +42,7 @@ pub(super) struct Parser {
 }
 
 /// What was met on the way that decides the record's fate.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Found {
     pub(super) forbidden: Option<&'static str>,
     pub(super) duplicate: Option<String>,
@@ -77,12 +78,32 @@ impl Parser {
         text: &'a str,
         body: &mut Body<'a>,
     ) -> Result<(), serde_json::Error> {
-        self.unescaped.clear();
-        self.keys.clear();
-        self.found = Found::default();
+        self.forget();
+        if scan(self, layout, text, body).is_some() {
+            return Ok(());
+        }
+        self.parse_any(layout, text, body)
+    }
+
+    /// The same for JSON of every shape.
+    pub(super) fn parse_any<'a>(
+        &mut self,
+        layout: &Layout,
+        text: &'a str,
+        body: &mut Body<'a>,
+    ) -> Result<(), serde_json::Error> {
+        self.forget();
+        *body = Body::new();
         let mut json = serde_json::Deserializer::from_str(text);
         json.deserialize_any(Root { parser: self, layout, body })?;
         json.end()
+    }
+
+    /// Forgets what belongs to one record.
+    fn forget(&mut self) {
+        self.unescaped.clear();
+        self.keys.clear();
+        self.found = Found::default();
     }
 
     /// The text of a slot; `None` where it holds none.
@@ -92,6 +113,11 @@ impl Parser {
             Slot::Unescaped(start, end) => self.unescaped.get(start..end),
             _ => None,
         }
+    }
+
+    /// The field that followed the one before it last time; `after` as in [`Parser::name`].
+    pub(super) fn expected(&self, after: usize) -> Option<usize> {
+        self.order.get(after).copied()
     }
 
     /// What `key` means. `after` is one more than the number of the field before it, and 0 where there is none.
@@ -119,11 +145,13 @@ impl Parser {
         name
     }
 
-    /// Notes a key of the record's object number `object`.
-    pub(super) fn note_key(&mut self, object: u32, key: &str) {
-        if !self.keys.insert(object, key) {
+    /// Notes a key of the record's object number `object`; false where it was given before.
+    pub(super) fn note_key(&mut self, object: u32, key: &str) -> bool {
+        let is_new = self.keys.insert(object, key);
+        if !is_new {
             self.found.duplicate.get_or_insert_with(|| key.to_owned());
         }
+        is_new
     }
 
     pub(super) fn note_text(&mut self, text: &str) {

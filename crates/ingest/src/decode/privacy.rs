@@ -1,5 +1,9 @@
 //! What must not be stored: recognised by a field's name, and by what a text looks like.
 
+use std::sync::LazyLock;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+
 /// Names, with case and separators taken off, by what they give away.
 const FORBIDDEN: &[(&str, &[&str])] = &[
     ("name", &["name", "xingming", "cardholder", "firstname", "lastname", "surname", "fullname", "realname"]),
@@ -212,22 +216,49 @@ const TOKENS: &[&str] = &[
     "jwt",
 ];
 
+/// The words of [`FORBIDDEN`], by what they give away.
+static WORDS: LazyLock<FxHashMap<&'static [u8], &'static str>> = LazyLock::new(|| {
+    let words = FORBIDDEN.iter().flat_map(|(what, words)| words.iter().map(|word| (word.as_bytes(), *what)));
+    words.collect()
+});
+
+/// The longest name that can give something away: the longest of [`PERSONS`] before the longest of [`FORBIDDEN`].
+const LONGEST: usize = 32;
+/// The shortest, in bytes.
+const SHORTEST: usize = 3;
+
 /// What a field of this name gives away; `None` for a name that is harmless.
 pub(super) fn forbidden_name(name: &str) -> Option<&'static str> {
     if !name.is_ascii() {
         let word = FORBIDDEN_WORDS.iter().find(|(word, _)| name.contains(word));
         return word.map(|(_, what)| *what);
     }
-    let plain: String =
-        name.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_lowercase()).collect();
-    FORBIDDEN
-        .iter()
-        .find(|(_, words)| words.iter().any(|word| gives_away(&plain, word)))
-        .map(|(what, _)| *what)
+    forbidden_word(name.as_bytes())
 }
 
-fn gives_away(plain: &str, word: &str) -> bool {
-    plain.strip_suffix(word).is_some_and(|whose| whose.is_empty() || PERSONS.contains(&whose))
+/// The same for a name of ASCII alone.
+fn forbidden_word(name: &[u8]) -> Option<&'static str> {
+    let (mut plain, mut length) = ([0; LONGEST], 0);
+    for letter in name.iter().filter(|letter| letter.is_ascii_alphanumeric()) {
+        *plain.get_mut(length)? = letter.to_ascii_lowercase();
+        length += 1;
+    }
+    let plain = &plain[..length];
+    if !may_end_a_word(plain) {
+        return None;
+    }
+    let of = |word: &[u8]| WORDS.get(word).copied();
+    let of_person = |person: &&str| plain.strip_prefix(person.as_bytes()).and_then(of);
+    of(plain).or_else(|| PERSONS.iter().find_map(of_person))
+}
+
+/// The last two letters of the words of [`FORBIDDEN`].
+static ENDINGS: LazyLock<FxHashSet<[u8; 2]>> =
+    LazyLock::new(|| WORDS.keys().filter_map(|word| word.last_chunk().copied()).collect());
+
+/// Whether a word of [`FORBIDDEN`] ends in the two letters in which `plain` ends: most names are harmless already by that.
+fn may_end_a_word(plain: &[u8]) -> bool {
+    plain.last_chunk().is_some_and(|ending: &[u8; 2]| ENDINGS.contains(ending))
 }
 
 /// Whether `text` is an address that carries the means to open it, or an image itself.
@@ -266,13 +297,13 @@ fn is_token(parameter: &str) -> bool {
 /// Whether `text` holds a mobile number (11 digits from 13 to 19) or an identity number (18 places), standing free.
 pub(super) fn holds_personal_number(text: &str) -> bool {
     text.len() >= 11
-        && text.split(|letter: char| !letter.is_ascii_alphanumeric()).any(|run| match run.as_bytes() {
-            number @ [b'1', b'3'..=b'9', ..] if number.len() == 11 => number.iter().all(u8::is_ascii_digit),
+        && text.as_bytes().split(|letter| !letter.is_ascii_alphanumeric()).any(|run| match run {
+            [b'1', b'3'..=b'9', ..] if run.len() == 11 => run.iter().all(u8::is_ascii_digit),
             [number @ .., last] if number.len() == 17 => {
                 let month_and_day = &run[10..14];
                 number.iter().all(u8::is_ascii_digit)
                     && (last.is_ascii_digit() || last.eq_ignore_ascii_case(&b'x'))
-                    && ("0101"..="1231").contains(&month_and_day)
+                    && (&b"0101"[..]..=&b"1231"[..]).contains(&month_and_day)
             }
             _ => false,
         })
@@ -281,9 +312,55 @@ pub(super) fn holds_personal_number(text: &str) -> bool {
 /// Whether bytes that could not be read name something forbidden. Coarse on purpose: withholding a broken
 /// payload too often costs a look into Kafka, keeping one too often stores what must not be stored.
 pub(super) fn may_name_forbidden(bytes: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(bytes);
+    let mut start = 0;
+    for (at, &byte) in bytes.iter().enumerate() {
+        if IS_OF_WORD[usize::from(byte)] {
+            continue;
+        }
+        if is_forbidden(&bytes[start..at]) {
+            return true;
+        }
+        start = at + 1;
+    }
+    is_forbidden(&bytes[start..]) || may_hold_address(bytes)
+}
+
+/// Whether a byte belongs to a word: letters, digits, what joins them, and all beyond ASCII.
+static IS_OF_WORD: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte: u8 = 0;
+    while byte < u8::MAX {
+        table[byte as usize] =
+            byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || !byte.is_ascii();
+        byte += 1;
+    }
+    table[255] = true;
+    table
+};
+
+/// Whether a word of a text that could not be read says what must not be stored.
+fn is_forbidden(word: &[u8]) -> bool {
+    if word.len() < SHORTEST {
+        return false;
+    }
+    if word.is_ascii() {
+        return forbidden_word(word).is_some()
+            || (word.len() >= 11 && std::str::from_utf8(word).is_ok_and(holds_personal_number));
+    }
+    let text = String::from_utf8_lossy(word);
     text.split(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != '-')
         .any(|word| forbidden_name(word).is_some() || holds_personal_number(word))
+}
+
+/// Whether a piece between quotes is an address that opens; a slash may be written as `\/`.
+fn may_hold_address(bytes: &[u8]) -> bool {
+    let begins =
+        |rest: &[u8]| [b"//".as_slice(), b"\\/", b"image"].iter().any(|start| rest.starts_with(start));
+    if !bytes.split(|byte| *byte == b':').skip(1).any(begins) {
+        return false;
+    }
+    let text = String::from_utf8_lossy(bytes).replace("\\/", "/");
+    text.split('"').any(is_image_address_with_token)
 }
 
 #[cfg(test)]
@@ -314,6 +391,26 @@ mod tests {
         for name in names {
             assert!(forbidden_name(name).is_some(), "`{name}` should be forbidden");
         }
+    }
+
+    #[test]
+    fn every_word_is_found_by_itself_and_said_of_a_person_and_none_is_longer_than_looked_at() {
+        for (what, words) in FORBIDDEN {
+            for word in *words {
+                assert!(word.len() >= SHORTEST, "`{word}`");
+                assert_eq!(forbidden_name(word), Some(*what), "`{word}`");
+                assert_eq!(forbidden_name(&format!("_{word}-")), Some(*what), "`{word}`");
+                assert_eq!(forbidden_name(&word.to_ascii_uppercase()), Some(*what), "`{word}`");
+                for person in PERSONS {
+                    assert!(person.len() + word.len() <= LONGEST, "`{person}{word}`");
+                    assert!(forbidden_name(&format!("{person}_{word}")).is_some(), "`{person}_{word}`");
+                    assert!(may_name_forbidden(format!("x,{person}{word}:1").as_bytes()), "`{person}{word}`");
+                }
+            }
+        }
+        assert!(
+            may_name_forbidden("{，phone，".as_bytes()) && may_name_forbidden("{\"访客姓名\":".as_bytes())
+        );
     }
 
     #[test]
@@ -364,5 +461,7 @@ mod tests {
     fn a_broken_payload_that_names_a_phone_is_known() {
         assert!(may_name_forbidden(br#"{"id":"u","phone":"138"#));
         assert!(!may_name_forbidden(br#"{"id":"u","event":"granted"#));
+        assert!(may_name_forbidden(br#"{"evidence_ref":"https:\/\/nvr\/1.jpg?token=a","event":"gra"#));
+        assert!(!may_name_forbidden(br#"{"evidence_ref":"nvr://7/42","event":"gra"#));
     }
 }

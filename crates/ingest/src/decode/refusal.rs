@@ -17,11 +17,20 @@ pub(super) struct Verdict {
     pub(super) message: String,
     /// The record's own id, where it was read.
     pub(super) id: Option<String>,
+    /// The record carries what must not be stored, whatever it is refused for.
+    pub(super) private: bool,
 }
 
 impl Refusal {
     pub(super) fn new(stage: Stage, code: &'static str, message: impl Into<String>) -> Self {
-        Self(Box::new(Verdict { stage, code, field: None, message: message.into(), id: None }))
+        Self(Box::new(Verdict {
+            stage,
+            code,
+            field: None,
+            message: message.into(),
+            id: None,
+            private: false,
+        }))
     }
 
     pub(super) fn of_field(
@@ -37,6 +46,11 @@ impl Refusal {
 
     pub(super) fn with_id(mut self, id: Option<&str>) -> Self {
         self.0.id = id.map(str::to_owned);
+        self
+    }
+
+    pub(super) fn privately(mut self, private: bool) -> Self {
+        self.0.private = private;
         self
     }
 

@@ -33,6 +33,8 @@ pub(super) struct Rows {
     places: PlaceMemory,
     tolerances: Tolerances,
     oddity: String,
+    /// The record at hand carries what must not be stored.
+    private: bool,
 }
 
 impl Rows {
@@ -44,6 +46,7 @@ impl Rows {
             places: PlaceMemory::new(places),
             tolerances,
             oddity: String::new(),
+            private: false,
         }
     }
 
@@ -60,17 +63,39 @@ impl Rows {
         columns: &mut Columns,
     ) -> Result<(), Refusal> {
         self.oddity.clear();
+        self.private = false;
+        self.read_value(value, at, columns).map_err(|refusal| refusal.privately(self.private))
+    }
+
+    fn read_value<'r>(&mut self, value: &'r [u8], at: &At<'r>, columns: &mut Columns) -> Result<(), Refusal> {
         let text = std::str::from_utf8(value).map_err(|error| refusal::not_utf8(error.valid_up_to()))?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let attributes = Attributes::of_headers(at.record.headers);
         let mut body = Body::new();
         self.parse(text, &mut body)?;
         if self.is_envelope(&attributes) {
+            // The fields of the body are not those of the envelope, but stand in it all the same.
+            if let Some(field) = self.address_in(&body) {
+                self.private = true;
+                if !self.forgives() {
+                    return Err(refusal::forbidden(self.layout.name(field)));
+                }
+            }
             match Envelope::open(text) {
                 Ok(envelope) => {
                     let mut inner = Body::new();
-                    self.parse(&envelope.data, &mut inner)?;
-                    return self.row(&mut inner, &envelope.attributes(), at, columns);
+                    match self.parse(&envelope.data, &mut inner) {
+                        Ok(()) => return self.row(&mut inner, &envelope.attributes(), at, columns),
+                        Err(refusal) if self.forgives() => self.note("data", refusal.code()),
+                        Err(refusal) => {
+                            // In base64 nothing shows from outside.
+                            self.private |= privacy::may_name_forbidden(envelope.data.as_bytes());
+                            return Err(refusal);
+                        }
+                    }
+                    // The envelope itself is an object, and that is a press.
+                    body = Body::new();
+                    self.parse(text, &mut body)?;
                 }
                 Err(_) if self.forgives() => self.note("envelope", "not_cloudevents_1_0"),
                 Err(refusal) => return Err(refusal),
@@ -86,18 +111,20 @@ impl Rows {
     /// Reads JSON and settles what no field's check would see: keys given twice, what is forbidden, and
     /// values that are no object.
     fn parse<'a>(&mut self, text: &'a str, body: &mut Body<'a>) -> Result<(), Refusal> {
-        self.parser.parse(&self.layout, text, body).map_err(|error| refusal::not_json(&error))?;
+        let parsed = self.parser.parse(&self.layout, text, body);
+        self.private |= self.parser.found.forbidden.is_some();
+        parsed.map_err(|error| refusal::not_json(&error))?;
         let forgives = self.forgives();
-        let id = self.parser.text(body.slots[ID]);
         if let Some(name) = &self.parser.found.duplicate {
             if !forgives {
-                return Err(refusal::duplicate_key(name).with_id(id));
+                self.private |= self.address_in(body).is_some();
+                return Err(self.with_id(refusal::duplicate_key(name), body));
             }
             note(&mut self.oddity, "key", "duplicate_key");
         }
         if let Some(what) = self.parser.found.forbidden {
             if !forgives || body.shape == Shape::NotAnObject {
-                return Err(refusal::forbidden(what).with_id(id));
+                return Err(self.with_id(refusal::forbidden(what), body));
             }
             note(&mut self.oddity, what, "forbidden_field");
         }
@@ -119,6 +146,13 @@ impl Rows {
         let given = [(ID, attributes.id), (SOURCE, attributes.source), (TIME, attributes.time)];
         for (field, text) in given {
             if let Some(text) = text {
+                // What a header takes the place of is not kept, but it came.
+                let opens =
+                    self.parser.text(body.slots[field]).is_some_and(privacy::is_image_address_with_token);
+                if opens && !self.forgives() {
+                    return Err(refusal::forbidden(self.layout.name(field)).with_id(attributes.id));
+                }
+                self.private |= opens;
                 body.set(field, Slot::Text(text));
             }
         }
@@ -127,8 +161,32 @@ impl Rows {
                 self.append(body, &settled, at, columns);
                 Ok(())
             }
-            Err(refusal) => Err(refusal.with_id(self.parser.text(body.slots[ID]))),
+            Err(refusal) => {
+                let refusal = match self.address_in(body) {
+                    // A field that holds no free text is looked into only here: nearly every record has none that does.
+                    Some(field) if !self.forgives() => refusal::forbidden(self.layout.name(field)),
+                    found => {
+                        self.private |= found.is_some();
+                        refusal
+                    }
+                };
+                Err(self.with_id(refusal, body))
+            }
         }
+    }
+
+    /// Says which record was refused, unless its id is what must not be stored.
+    fn with_id(&self, refusal: Refusal, body: &Body<'_>) -> Refusal {
+        let id = self.parser.text(body.slots[ID]);
+        refusal.with_id(id.filter(|id| !privacy::is_image_address_with_token(id)))
+    }
+
+    /// The first field that holds an address with the means to open it.
+    fn address_in(&self, body: &Body<'_>) -> Option<usize> {
+        let opens = |field: &usize| {
+            self.parser.text(body.slots[*field]).is_some_and(privacy::is_image_address_with_token)
+        };
+        members(body.given).find(opens)
     }
 
     fn settle<'b>(
@@ -158,6 +216,7 @@ impl Rows {
                 return Err(refusal::forbidden(what));
             }
             self.note(what, "forbidden_field");
+            self.private = true;
         }
         for field in members(body.given & self.layout.free_text) {
             let Some(text) = self.parser.text(body.slots[field]) else { continue };
@@ -173,6 +232,7 @@ impl Rows {
             }
             body.clear(field);
             self.note(name, "forbidden_field");
+            self.private = true;
         }
         Ok(())
     }
@@ -186,6 +246,8 @@ impl Rows {
                 Ok(slot) => body.slots[field] = slot,
                 Err(refusal) if self.forgives() => {
                     self.note(self.layout.name(field), refusal.code());
+                    let text = self.parser.text(body.slots[field]);
+                    self.private |= text.is_some_and(privacy::is_image_address_with_token);
                     body.clear(field);
                 }
                 Err(refusal) if refusal.stage() == Stage::Semantic => {
