@@ -4,8 +4,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
-use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::{concat_batches, filter_record_batch, take_record_batch};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
@@ -18,6 +18,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use hexwatch_contract::Topic;
+use rustc_hash::FxHashSet;
+
+use crate::shard::{Shard, ShardKey, Shards};
 
 /// The rows that a scan of a kept plan reads on its next run.
 #[derive(Debug)]
@@ -91,6 +94,8 @@ pub(crate) struct Feed {
 pub(crate) struct Passed {
     times: TimestampMicrosecondArray,
     rows: RecordBatch,
+    /// The shard of each row, where the query's rows fall apart.
+    pub(crate) shards: Option<Arc<Shards>>,
     pub(crate) earliest: i64,
     pub(crate) latest: i64,
 }
@@ -99,6 +104,11 @@ impl Feed {
     /// The rows of `records` (all columns of the source) that the scan lets through; `None` where there
     /// are none.
     pub(crate) fn pass(&self, records: &RecordBatch) -> Result<Option<Passed>> {
+        self.pass_apart(records, None)
+    }
+
+    /// The same, with the shard of each row by `key`.
+    pub(crate) fn pass_apart(&self, records: &RecordBatch, key: Option<&ShardKey>) -> Result<Option<Passed>> {
         let filtered;
         let records = if let Some(filter) = &self.filter {
             let wanted = filter.evaluate(records)?.into_array(records.num_rows())?;
@@ -112,15 +122,16 @@ impl Feed {
             records
         };
         let times = records.column(self.time).as_primitive::<TimestampMicrosecondType>().clone();
-        Ok(Passed::new(times, records.project(&self.columns)?))
+        let shards = key.map(|key| key.of_scanned(records)).transpose()?;
+        Ok(Passed::new(times, records.project(&self.columns)?, shards.map(Shards::of)))
     }
 }
 
 impl Passed {
-    fn new(times: TimestampMicrosecondArray, rows: RecordBatch) -> Option<Self> {
+    fn new(times: TimestampMicrosecondArray, rows: RecordBatch, shards: Option<Shards>) -> Option<Self> {
         let earliest = arrow::compute::min(&times)?;
         let latest = arrow::compute::max(&times)?;
-        Some(Self { times, rows, earliest, latest })
+        Some(Self { times, rows, shards: shards.map(Arc::new), earliest, latest })
     }
 
     /// All rows.
@@ -139,7 +150,23 @@ impl Passed {
         let wanted: BooleanArray =
             self.times.values().iter().map(|time| Some((from..=to).contains(time))).collect();
         let times = arrow::compute::filter(&self.times, &wanted)?.as_primitive().clone();
-        Ok(Self::new(times, filter_record_batch(&self.rows, &wanted)?))
+        let shards = self.shards.as_ref().map(|shards| shards.filtered(&wanted));
+        Ok(Self::new(times, filter_record_batch(&self.rows, &wanted)?, shards))
+    }
+
+    /// The rows with `from <= time <= to` of the shards in `among`; `None` where there are none.
+    fn among(&self, from: i64, to: i64, among: &FxHashSet<Shard>) -> Result<Option<RecordBatch>> {
+        if to < self.earliest || self.latest < from {
+            return Ok(None);
+        }
+        let Some(shards) = &self.shards else { return Ok(Some(self.rows.clone())) };
+        let mut wanted = shards.rows_of(among);
+        let times = self.times.values();
+        wanted.retain(|row| (from..=to).contains(&times[*row as usize]));
+        if wanted.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(take_record_batch(&self.rows, &UInt32Array::from(wanted))?))
     }
 }
 
@@ -163,6 +190,12 @@ impl Kept {
         parts.filter_map(Result::transpose).map(|part| Ok(part?.rows)).collect()
     }
 
+    /// Those of them that belong to the shards in `among`.
+    pub(crate) fn among(&self, from: i64, to: i64, among: &FxHashSet<Shard>) -> Result<Vec<RecordBatch>> {
+        let parts = self.batches.iter().map(|batch| batch.among(from, to, among));
+        parts.filter_map(Result::transpose).collect()
+    }
+
     /// Drops what lies before `floor`, in microseconds.
     pub(crate) fn drop_before(&mut self, floor: i64) -> Result<()> {
         self.batches.retain(|batch| batch.latest >= floor);
@@ -179,7 +212,8 @@ impl Kept {
         let rows = concat_batches(&first.rows.schema(), parts.iter().map(|part| &part.rows))?;
         let times: Vec<&dyn Array> = parts.iter().map(|part| &part.times as &dyn Array).collect();
         let times = arrow::compute::concat(&times)?.as_primitive().clone();
-        self.batches = Passed::new(times, rows).into_iter().collect();
+        let shards: Option<Vec<&Shards>> = parts.iter().map(|part| part.shards.as_deref()).collect();
+        self.batches = Passed::new(times, rows, shards.map(Shards::concat)).into_iter().collect();
         Ok(())
     }
 }

@@ -8,7 +8,8 @@
 //! 4. `filter`, `pane`, `lookback`: the shapes that run live; windows are `hop`'s, silences `absence`'s;
 //! 5. `rows`, `hit`: what a step changed, as rows of a view or hits of a rule.
 //!
-//! `planner` makes queries of files: `shape` recognises them, `reach` proves how far they look back, and
+//! `planner` makes queries of files: `shape` recognises them, `reach` proves how far they look back, `shard` by what
+//! their rows fall apart, and
 //! what neither can place is refused with file, line and reason. [`engine`] takes a row through all of it,
 //! one step at a time; [`checkpoint`] says where a restart takes up. [`history`] runs the same text as one
 //! batch.
@@ -36,6 +37,7 @@ mod rows;
 mod run;
 mod seen;
 mod shape;
+mod shard;
 mod spec;
 
 pub use absence::AbsenceSnapshot;

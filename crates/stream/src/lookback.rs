@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use hexwatch_contract::Topic;
+use rustc_hash::FxHashSet;
 
 use crate::absence::Silences;
 use crate::feed::{Feed, Kept, Source};
@@ -14,6 +15,7 @@ use crate::pane::Telling;
 use crate::reach::Reach;
 use crate::rows::{Changes, Emitted, joined};
 use crate::run::Run;
+use crate::shard::{Shard, ShardKey};
 
 /// Result times are completed in steps of this width, in microseconds: a run has a price of its own.
 const STEP: i64 = 250_000;
@@ -34,6 +36,10 @@ pub(crate) struct LookbackQuery {
     closed: i64,
     /// Result times whose rows may have changed, both included.
     dirty: Option<(i64, i64)>,
+    /// By what its rows fall apart. A query that waits for the watermark does not ask: time passes for all of them.
+    shard_key: Option<ShardKey>,
+    /// The shards in which rows came since the last run.
+    touched: FxHashSet<Shard>,
     /// Rows before this come too late to correct anything.
     frozen: i64,
     dropped: i64,
@@ -42,7 +48,15 @@ pub(crate) struct LookbackQuery {
 }
 
 impl LookbackQuery {
-    pub(crate) fn new(run: Run, feeds: Vec<Feed>, telling: Telling, reach: Reach, at: usize) -> Self {
+    pub(crate) fn new(
+        run: Run,
+        feeds: Vec<Feed>,
+        telling: Telling,
+        reach: Reach,
+        at: usize,
+        shard_key: Option<ShardKey>,
+    ) -> Self {
+        let shard_key = shard_key.filter(|_| telling.immediate);
         let feeds = feeds.into_iter().map(|feed| (feed, Kept::default())).collect();
         let start = i64::MIN / 4;
         Self {
@@ -54,10 +68,18 @@ impl LookbackQuery {
             emitted: Emitted::default(),
             closed: start,
             dirty: None,
+            shard_key,
+            touched: FxHashSet::default(),
             frozen: start,
             dropped: start,
             uncorrected: 0,
         }
+    }
+
+    /// The same query before its first row.
+    pub(crate) fn renewed(self) -> Self {
+        let feeds = self.feeds.into_iter().map(|(feed, _)| feed).collect();
+        Self::new(self.run, feeds, self.telling, self.reach, self.at, self.shard_key)
     }
 
     /// How far the rows behind one result can lie apart, in microseconds.
@@ -72,7 +94,7 @@ impl LookbackQuery {
             if feed.source != Source::Events(topic) {
                 continue;
             }
-            let Some(passed) = feed.pass(records)? else { continue };
+            let Some(passed) = feed.pass_apart(records, self.shard_key.as_ref())? else { continue };
             let rows = passed.rows().num_rows();
             let Some(passed) = passed.between(self.frozen, i64::MAX)? else {
                 self.uncorrected += rows as u64;
@@ -80,6 +102,7 @@ impl LookbackQuery {
             };
             self.uncorrected += (rows - passed.rows().num_rows()) as u64;
             self.touch(passed.earliest, passed.latest);
+            self.touched.extend(passed.shards.iter().flat_map(|shards| shards.iter()));
             self.feeds[index].1.push(passed);
         }
         Ok(())
@@ -133,9 +156,11 @@ impl LookbackQuery {
         known: i64,
     ) -> Result<Option<Changes>> {
         let (back, ahead) = (from.saturating_sub(self.reach.back), to.saturating_add(self.reach.ahead));
+        let touched = std::mem::take(&mut self.touched);
         let mut any = false;
         for (feed, kept) in &self.feeds {
             let batches = match feed.source {
+                Source::Events(_) if self.shard_key.is_some() => kept.among(back, ahead, &touched)?,
                 Source::Events(_) => kept.between(back, ahead)?,
                 Source::Absence(topic) => match silences.get(&topic) {
                     Some(silences) => {
@@ -156,7 +181,9 @@ impl LookbackQuery {
             feed.slot.fill(Vec::new());
         }
         let rows = joined(&self.run.plan().schema(), &batches)?;
-        Ok(Some(self.emitted.replace(&rows, self.at, &self.telling.key, (from, to))?))
+        let shards = self.shard_key.as_ref().map(|key| key.of_given(&rows)).transpose()?;
+        let among = shards.as_deref().map(|shards| (shards, &touched));
+        Ok(Some(self.emitted.replace(&rows, self.at, &self.telling.key, (from, to), among)?))
     }
 
     fn drop_before(&mut self, watermark: i64) -> Result<()> {

@@ -24,6 +24,7 @@ use crate::query::{Operator, Query, Told};
 use crate::reach::{self, Lookback, Reach, Unbounded};
 use crate::run::Run;
 use crate::shape::{self, Shape};
+use crate::shard::ShardKey;
 use crate::spec::Spec;
 use crate::{error::Refusal, hit};
 
@@ -71,9 +72,13 @@ impl Planner {
         }
         let key = spec.key_in(&schema)?;
         let reach = if shape == Shape::Lookback { Self::reach(spec, &draft.plan)? } else { Reach::default() };
-        if shape == Shape::Lookback {
+        let shard_key = if shape == Shape::Lookback {
+            let shard_key = ShardKey::of(&draft.plan);
             draft.plan = with_durations(draft.plan)?;
-        }
+            shard_key
+        } else {
+            None
+        };
         let physical = self
             .runtime
             .block_on(draft.state.query_planner().create_physical_plan(&draft.plan, &draft.state))?;
@@ -93,7 +98,7 @@ impl Planner {
                 let at = schema
                     .index_of(spec.time.as_deref().unwrap_or_default())
                     .map_err(DataFusionError::from)?;
-                Operator::Lookback(Box::new(LookbackQuery::new(run, feeds, telling, reach, at)))
+                Operator::Lookback(Box::new(LookbackQuery::new(run, feeds, telling, reach, at, shard_key)))
             }
         };
         Ok(Query {

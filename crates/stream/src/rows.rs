@@ -11,6 +11,9 @@ use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use hexwatch_contract::event::time_type;
+use rustc_hash::FxHashSet;
+
+use crate::shard::Shard;
 
 /// A row's columns in a form that compares bytewise.
 pub(crate) type Encoded = Box<[u8]>;
@@ -109,18 +112,22 @@ pub(crate) struct Emitted {
 struct Given {
     key: Encoded,
     row: RecordBatch,
+    shard: Shard,
 }
 
 impl Emitted {
     /// Makes `fresh` what holds for result times within `[from, to]`, and returns what that changes.
-    /// `at` is the column of the result time; rows outside the range or without one are passed over.
+    /// `at` is the column of the result time; rows outside the range or without one are passed over. With `among`,
+    /// the shard of each fresh row and the shards that were looked at, it holds for those shards alone.
     pub(crate) fn replace(
         &mut self,
         fresh: &RecordBatch,
         at: usize,
         key: &[usize],
         (from, to): (i64, i64),
+        among: Option<(&[Shard], &FxHashSet<Shard>)>,
     ) -> Result<Changes, ArrowError> {
+        let was_looked_at = |shard: &Shard| among.is_none_or(|(_, touched)| touched.contains(shard));
         let times = micros(fresh.column(at))?;
         let (encoded, keys) = (encode_all(fresh)?, encode(fresh, key)?);
         let mut now = BTreeMap::new();
@@ -134,7 +141,7 @@ impl Emitted {
         let gone: Vec<_> = self
             .rows
             .range(range)
-            .filter(|(id, _)| !now.contains_key(id))
+            .filter(|(id, given)| was_looked_at(&given.shard) && !now.contains_key(id))
             .map(|(id, _)| id.clone())
             .collect();
         let gone: Vec<Given> = gone.into_iter().filter_map(|id| self.rows.remove(&id)).collect();
@@ -144,7 +151,8 @@ impl Emitted {
         for (id, (key, row)) in now {
             self.rows.entry(id).or_insert_with(|| {
                 rows.push((0, row));
-                Given { key, row: fresh.slice(row, 1) }
+                let shard = among.map_or(0, |(shards, _)| shards[row]);
+                Given { key, row: fresh.slice(row, 1), shard }
             });
         }
         let rows = if rows.is_empty() {
