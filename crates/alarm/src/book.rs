@@ -8,7 +8,7 @@ use hexwatch_contract::alarm::{Alarm, AlarmId, ConfirmLevel, RuleHit, State, Tra
 use hexwatch_contract::{Classified, EventTime, Fault};
 
 use crate::action::{Action, ActionError};
-use crate::device::Devices;
+use crate::device::{DeviceStates, Devices};
 use crate::entry::{Entry, Said, WITHDRAWN};
 use crate::surroundings::{Locate, Surroundings};
 
@@ -141,6 +141,17 @@ impl Book {
         self.devices.note(device, state, at);
     }
 
+    /// What devices said of themselves, for a restart: the log does not hold it.
+    #[must_use]
+    pub fn device_states(&self) -> DeviceStates {
+        self.devices.snapshot()
+    }
+
+    /// Takes up what [`Book::device_states`] gave before a restart.
+    pub fn resume_devices(&mut self, states: DeviceStates) {
+        self.devices.resume(states);
+    }
+
     /// Takes in what the rules found in one step, in the order of event time, and gives the changes. A hit that
     /// was taken in before changes nothing.
     pub fn apply_hits(&mut self, hits: &[RuleHit], now: EventTime) -> Vec<Alarm> {
@@ -178,14 +189,26 @@ impl Book {
     }
 
     fn withdraw(&mut self, hit: &RuleHit, now: EventTime) -> Option<Alarm> {
-        let id = hit.alarm_id();
-        let entry = self.alarms.get_mut(&id)?;
-        if &*hit.rule == "R10" || !entry.has_taken(Transition::Raise) || !entry.standing.active {
+        self.clear_withdrawn(&hit.alarm_id(), hit.at, now)
+    }
+
+    /// Takes back an alarm that a restart has not found again, as [`Book::withdraw_hits`] does.
+    pub fn take_back(&mut self, id: &AlarmId, now: EventTime) -> Option<Alarm> {
+        let raised_at = self.alarm(id)?.raised_at;
+        self.clear_withdrawn(id, raised_at, now)
+    }
+
+    fn clear_withdrawn(&mut self, id: &AlarmId, at: EventTime, now: EventTime) -> Option<Alarm> {
+        let entry = self.alarms.get_mut(id)?;
+        let is_press = &*entry.alarm.rule == "R10";
+        // One that has returned still waits for somebody to have seen it, though it never was.
+        let is_open = entry.standing.active || entry.standing.state() == State::RtnUnack;
+        if is_press || !entry.has_taken(Transition::Raise) || !is_open {
             return None;
         }
         entry.forget_raise();
         let said = Said { note: Some(WITHDRAWN), ..Said::default() };
-        self.change(&id, Transition::Clear, &said, hit.at, now)
+        self.change(id, Transition::Clear, &said, at, now)
     }
 
     /// The alarm that `hit` speaks of: the one with its id, or, for what builds on an alarm, the latest one of

@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 
 use hexwatch_contract::EventTime;
+use serde::{Deserialize, Serialize};
 
 /// Why a device's inputs are held back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Unfit {
     Fault,
     Test,
@@ -46,14 +48,29 @@ impl Unfit {
 /// How many reports of a device's state are remembered: enough for rows that come late, few enough to bound memory.
 const REMEMBERED: usize = 16;
 
-/// The recent states of every device, by event time, so that the order of arrival does not matter.
+/// How many devices are remembered: more than any site has, few enough to bound memory where somebody invents them.
+const DEVICES_MAX: usize = 131_072;
+
+/// A device's recent states, by event time, so that the order of arrival does not matter.
+type States = BTreeMap<EventTime, Option<Unfit>>;
+
+/// The recent states of every device.
 #[derive(Debug, Default)]
-pub(crate) struct Devices(HashMap<String, BTreeMap<EventTime, Option<Unfit>>>);
+pub(crate) struct Devices(HashMap<String, States>);
+
+/// What is known of the devices that were not to be believed: the records that say so may lie longer ago than a restart
+/// reads again.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeviceStates(BTreeMap<String, States>);
 
 impl Devices {
     /// Notes that `device` said `state` at `at`.
     pub(crate) fn note(&mut self, device: &str, state: &str, at: EventTime) {
         if !self.0.contains_key(device) {
+            if self.0.len() >= DEVICES_MAX {
+                self.make_room();
+            }
             self.0.insert(device.to_owned(), BTreeMap::new());
         }
         let Some(states) = self.0.get_mut(device) else { return };
@@ -61,6 +78,30 @@ impl Devices {
         if states.len() > REMEMBERED {
             states.pop_first();
         }
+    }
+
+    /// Forgets the devices that have always worked, which are as good as unknown; where that is not enough, those that
+    /// were heard longest ago. Of a forgotten device an alarm is raised rather than held back.
+    fn make_room(&mut self) {
+        self.0.retain(|_, states| states.values().any(Option::is_some));
+        if self.0.len() > DEVICES_MAX / 2 {
+            let last = |states: &States| states.last_key_value().map(|(at, _)| *at);
+            let mut heard: Vec<Option<EventTime>> = self.0.values().map(last).collect();
+            let middle = heard.len() / 2;
+            let median = *heard.select_nth_unstable(middle).1;
+            self.0.retain(|_, states| last(states) > median);
+        }
+    }
+
+    /// What a restart needs. A device that has always worked is as good as unknown.
+    pub(crate) fn snapshot(&self) -> DeviceStates {
+        let doubted = self.0.iter().filter(|(_, states)| states.values().any(Option::is_some));
+        DeviceStates(doubted.map(|(device, states)| (device.clone(), states.clone())).collect())
+    }
+
+    /// Takes up where `snapshot` was made.
+    pub(crate) fn resume(&mut self, snapshot: DeviceStates) {
+        self.0.extend(snapshot.0);
     }
 
     /// Why `device` was not to be believed at `at`; `None` where it was.
@@ -86,6 +127,31 @@ mod tests {
         assert_eq!(devices.unfit_at("smoke-1", at(10)), Some(Unfit::Fault));
         assert_eq!(devices.unfit_at("smoke-1", at(29)), Some(Unfit::Fault));
         assert_eq!(devices.unfit_at("smoke-1", at(30)), None);
+    }
+
+    #[test]
+    fn what_was_said_of_a_device_outlives_a_restart() {
+        let mut devices = Devices::default();
+        devices.note("smoke-1", "fault", at(10));
+        devices.note("smoke-2", "normal", at(10));
+        let kept = serde_json::to_string(&devices.snapshot()).unwrap();
+        assert!(!kept.contains("smoke-2"), "{kept}");
+        let mut again = Devices::default();
+        again.resume(serde_json::from_str(&kept).unwrap());
+        assert_eq!(again.unfit_at("smoke-1", at(20)), Some(Unfit::Fault));
+    }
+
+    #[test]
+    fn a_million_devices_are_not_all_remembered_and_the_latest_doubts_are() {
+        let mut devices = Devices::default();
+        for number in 0..1_000_000 {
+            devices.note(&format!("sound-{number}"), "normal", at(number));
+            if number % 4 == 0 {
+                devices.note(&format!("broken-{number}"), "fault", at(number));
+            }
+        }
+        assert!(devices.0.len() <= DEVICES_MAX, "{} are remembered", devices.0.len());
+        assert_eq!(devices.unfit_at("broken-999996", at(1_000_000)), Some(Unfit::Fault));
     }
 
     #[test]

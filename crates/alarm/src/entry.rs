@@ -110,6 +110,8 @@ impl Entry {
     pub(crate) fn forget_raise(&mut self) {
         self.taken.remove(&Transition::Raise);
         self.taken.remove(&Transition::Clear);
+        // What is found again ends again.
+        self.taken.remove(&Transition::Return);
     }
 
     /// Whether nothing is left to do about the alarm.

@@ -15,5 +15,6 @@ mod surroundings;
 
 pub use action::{Action, ActionError};
 pub use book::{Book, ReplayError, Settings};
+pub use device::DeviceStates;
 pub use press::unreadable_press;
 pub use surroundings::{Locate, Surroundings};

@@ -217,6 +217,19 @@ fn a_raise_that_is_taken_back_clears_its_alarm_and_may_come_again() {
 }
 
 #[test]
+fn an_alarm_that_returned_before_its_raise_was_taken_back_waits_for_nobody() {
+    let mut book = book();
+    let raise = hit("R15", "smoke-1", 0, 1, Transition::Raise);
+    let back = hit("R15", "smoke-1", 0, 2, Transition::Return);
+    book.apply_hits(&[raise.clone(), back.clone()], at(3));
+    assert_eq!(book.alarm(&raise.alarm_id()).unwrap().state, State::RtnUnack);
+    book.withdraw_hits(std::slice::from_ref(&raise), at(4));
+    assert_eq!(book.alarm(&raise.alarm_id()).unwrap().state, State::Normal);
+    book.apply_hits(&[raise.clone(), back], at(5));
+    assert_eq!(book.alarm(&raise.alarm_id()).unwrap().state, State::RtnUnack, "found again, it ends again");
+}
+
+#[test]
 fn a_log_with_a_gap_is_refused() {
     let mut book = book();
     let first = raise(&mut book);

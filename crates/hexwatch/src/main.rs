@@ -3,6 +3,7 @@
 mod cli;
 mod command;
 mod config;
+mod crash_point;
 mod pipeline;
 mod queries;
 mod site;
@@ -12,9 +13,10 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-/// Millions of short-lived rows a second: the system allocator costs a measurable share of that path.
+/// Rows are made on one thread and freed on another, a gigabyte in some seconds, and librdkafka's messages likewise: of
+/// the allocators that were measured (`benches/README.md`) this one costs the path least.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();

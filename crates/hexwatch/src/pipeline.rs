@@ -13,16 +13,16 @@
 mod audit;
 mod committer;
 mod desk;
-mod device_states;
 mod doors;
 mod ends;
+mod gaps;
 mod health;
-mod ledger;
+mod incarnation;
 mod outlet;
 mod output_topics;
 mod pace;
+mod restore;
 mod rows;
-mod scores;
 mod worker;
 
 use std::collections::BTreeMap;
@@ -30,10 +30,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
-use hexwatch_alarm::{Settings as BookSettings, Surroundings};
+use hexwatch::machine::{Machine, Parts, Scores, State};
+use hexwatch_alarm::{Book, Locate, Settings as BookSettings, Surroundings};
+use hexwatch_contract::alarm::Alarm;
 use hexwatch_contract::{Account, Cell, Clock, EventTime, ManualClock, SystemClock, Topic};
 use hexwatch_grid::Site;
-use hexwatch_history::{History, Resume};
+use hexwatch_history::{Fsync, History, Resume};
 use hexwatch_ingest::reader::{Settings as ReaderSettings, Source};
 use hexwatch_ingest::{Brokers, Event, Publisher, Reader, Tolerances};
 use hexwatch_risk::Terms;
@@ -46,17 +48,16 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ClockKind, Config};
+use crate::crash_point::{CrashPoint, Own};
 use crate::queries;
 pub(crate) use doors::{parse as parse_query, session};
 
-use desk::Desk;
 use doors::{Door, Hand, LogSource, Outlines};
 use ends::Ends;
 use health::Sources;
-use ledger::Ledger;
+use incarnation::Incarnation;
 use outlet::Outlet;
 use pace::Pace;
-use scores::Scores;
 use worker::{Queues, Summary, Worker};
 
 /// Requests of people that wait for the engine.
@@ -76,6 +77,8 @@ pub(crate) struct Plan {
     pub(crate) mode: &'static str,
     /// Read to the ends of the start, then end.
     pub(crate) until_end: bool,
+    /// Who has accepted to go on without what cannot be read any more.
+    pub(crate) accept_gap: Option<String>,
 }
 
 /// What a run has done.
@@ -99,23 +102,42 @@ struct Ground {
 pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let listener = listen(&plan).await?;
     let ground = ground(&plan)?;
-    let history = History::open(&plan.config.history.data_dir, Arc::clone(&ground.wall)).await?;
+    let crash = CrashPoint::new(&plan.config.debug.crash_at);
+    let data_dir = &plan.config.history.data_dir;
+    let wall = Arc::clone(&ground.wall);
+    let mut history = History::open_with(data_dir, wall, Arc::new(Fsync), Arc::new(crash.clone())).await?;
+    if let Some(by) = &plan.accept_gap {
+        gaps::accept(&mut history.writer, &plan.brokers, by, ground.wall.now()).await?;
+    }
     let resume = history.writer.resume();
-    let checkpoint = checkpoint_of(&resume)?;
+    let state = state_of(&resume)?;
+    let checkpoint = state.as_ref().map(|state| &state.engine);
     audit::create(&plan.config.history.data_dir)?;
     let door = Door::open(&plan.config.history.data_dir, &ground.site, &plan.config.queries).await?;
 
-    let parts = engine(&plan, &ground, checkpoint.as_ref()).await?;
+    let parts = engine(&plan, &ground, &resume, checkpoint).await?;
     if plan.config.kafka.publish {
         output_topics::make(&plan.brokers, &plan.config.kafka.output_prefix, &parts.topic_views).await;
     }
-    let desk = desk(&plan, &ground, &history)?;
-    let (reader, events) = read(&plan, &ground, checkpoint.as_ref())?;
-    let worker = Worker {
+    let changes = desk::read_all(&history.alarms)?;
+    let book = book(&plan, &ground, &changes, state.as_ref())?;
+    let mut machine = Machine::new(Parts {
         engine: parts.engine,
-        desk,
+        book,
         scores: parts.scores,
-        ledger: Ledger::new(parts.view_keys.clone(), rule_version(&parts.view_keys)),
+        view_keys: parts.view_keys.clone(),
+        told_until: resume.offsets.clone(),
+        default_site: site_name(&ground.site),
+        correction_horizon: plan.config.time.correction_horizon,
+    });
+    ground.live.restore_alarms(history.alarms.last_seqs(), machine.standing());
+    let owed = machine.begin(&changes, state.as_ref());
+    drop(changes);
+    crash.reach(Own::BeforeRebuild);
+    let (reader, events) = read(&plan, &ground, checkpoint, Incarnation::left_by(&resume)?)?;
+    let mut worker = Worker {
+        machine,
+        log: Arc::clone(&history.alarms),
         outlet: ground.outlet.clone(),
         live: ground.live.clone(),
         metrics: ground.metrics.clone(),
@@ -125,13 +147,16 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
         sources: parts.sources,
         ends: plan.until_end.then(Ends::default),
         view_keys: parts.view_keys,
-        told_until: resume.offsets.clone(),
         commit_interval: plan.config.history.commit_interval,
         commit_rows: plan.config.history.commit_rows,
-        default_site: site_name(&ground.site),
         totals: BTreeMap::new(),
+        alarm_changes: 0,
+        answer: None,
         pace: Pace::new(),
+        crash: crash.clone(),
+        reader: Arc::clone(&reader),
     };
+    worker.execute(owed)?;
 
     let (requests, request_queue) = mpsc::channel(REQUESTS);
     let (commits, commit_queue) = mpsc::channel(1);
@@ -155,7 +180,9 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     };
     let server = tokio::spawn(hexwatch_server::serve(listener, app, serving.clone()));
     let auditor = tokio::spawn(audit::run(plan.config.history.data_dir.clone(), audit_queue));
-    let committer = tokio::spawn(committer::run(history.writer, commit_queue, Arc::clone(&reader)));
+    let committer =
+        committer::Committer { reader: Arc::clone(&reader), outlet: ground.outlet.clone(), crash };
+    let committer = tokio::spawn(committer.run(history.writer, commit_queue));
     let queues = Queues { events, requests: request_queue, commits, stop: stop.clone() };
     let summary = work(worker, queues).await;
 
@@ -205,18 +232,14 @@ fn ground(plan: &Plan) -> Result<Ground> {
     let metrics = Metrics::new();
     let live = Live::new(Arc::clone(&engine), Arc::clone(&wall), metrics.clone());
     let publisher =
-        if plan.config.kafka.publish { Some(Arc::new(Publisher::new(&plan.brokers)?)) } else { None };
+        if plan.config.kafka.publish { Some(Arc::new(Publisher::lasting(&plan.brokers)?)) } else { None };
     let outlet = Outlet::new(publisher, &plan.config.kafka.output_prefix);
     Ok(Ground { site: Arc::new(plan.site.clone()), wall, engine, event, live, metrics, outlet })
 }
 
-/// What the engine left with the last commit; `None` in a new data folder.
-fn checkpoint_of(resume: &Resume) -> Result<Option<Checkpoint>> {
-    if resume.number == 0 || resume.state.is_null() {
-        return Ok(None);
-    }
-    serde_json::from_value(resume.state.clone())
-        .map(Some)
+/// What the last commit left; `None` in a new data folder.
+fn state_of(resume: &Resume) -> Result<Option<State>> {
+    State::read(resume.number, &resume.state)
         .context("reading the checkpoint: it was written by another version; start from an empty data folder")
 }
 
@@ -232,7 +255,12 @@ struct EngineParts {
 }
 
 /// The engine with every query that can run, taken up where the last commit left it.
-async fn engine(plan: &Plan, ground: &Ground, checkpoint: Option<&Checkpoint>) -> Result<EngineParts> {
+async fn engine(
+    plan: &Plan,
+    ground: &Ground,
+    resume: &Resume,
+    checkpoint: Option<&Checkpoint>,
+) -> Result<EngineParts> {
     let settings = &plan.config;
     let terms: Option<Terms> =
         if settings.queries.risk { Some(queries::terms(&settings.queries.dir)?) } else { None };
@@ -256,7 +284,7 @@ async fn engine(plan: &Plan, ground: &Ground, checkpoint: Option<&Checkpoint>) -
         if let (Some(scores), Some(watermark)) = (&mut scores, checkpoint.watermark) {
             let session =
                 doors::session(&settings.history.data_dir, &ground.site, doors::SERVER_QUERY_MEMORY).await?;
-            scores.restore(&session, watermark).await?;
+            restore::restore_scores(scores, &session, watermark, &resume.offsets).await?;
         }
         engine.restore(checkpoint.clone());
     }
@@ -303,31 +331,33 @@ fn registry(site: &Arc<Site>) -> Result<Registry> {
     })
 }
 
-/// A name for the set of queries that makes derived rows.
-fn rule_version(view_keys: &BTreeMap<Arc<str>, Vec<String>>) -> String {
-    let names: Vec<&str> = view_keys.keys().map(AsRef::as_ref).collect();
-    names.join(" ")
-}
-
-fn desk(plan: &Plan, ground: &Ground, history: &History) -> Result<Desk> {
+/// The book as its log and the last commit left it.
+fn book(plan: &Plan, ground: &Ground, changes: &[Alarm], state: Option<&State>) -> Result<Book> {
     let settings = BookSettings { replay: plan.mode == "replay", ..BookSettings::default() };
     let site = Arc::clone(&ground.site);
-    let locate = move |cell: Cell| {
+    let mut book = Book::replay(settings, surroundings(site), changes).context("reading the alarm log")?;
+    if let Some(state) = state {
+        book.resume_devices(state.devices.clone());
+    }
+    Ok(book)
+}
+
+fn surroundings(site: Arc<Site>) -> impl Locate + 'static {
+    move |cell: Cell| {
         let grid = site.grid_of(cell);
         Surroundings {
             area: site.area_of(cell).map(str::to_owned),
             grid: grid.map(|grid| grid.grid.clone()),
             officer_role: grid.and_then(|grid| grid.officer_role.clone()),
         }
-    };
-    let log = Arc::clone(&history.alarms);
-    Desk::open(settings, locate, log, ground.live.clone(), ground.outlet.clone(), Arc::clone(&ground.engine))
+    }
 }
 
 fn read(
     plan: &Plan,
     ground: &Ground,
     checkpoint: Option<&Checkpoint>,
+    incarnation: Incarnation,
 ) -> Result<(Arc<Reader>, mpsc::Receiver<Event>)> {
     let kafka = &plan.config.kafka;
     let mut sources = Source::all(&kafka.input_prefix);
@@ -336,7 +366,10 @@ fn read(
     }
     let mut settings = ReaderSettings::new(plan.brokers.clone(), sources);
     settings.group.clone_from(&kafka.group);
+    settings.discover_every = kafka.discover_every;
     settings.starts = checkpoint.map(Checkpoint::replay_from).unwrap_or_default();
+    settings.marks = incarnation.marks_by_partition();
+    settings.cluster = incarnation.cluster;
     settings.queue = plan.config.limits.queue_chunks;
     settings.tolerances = Tolerances {
         largest_record: plan.config.limits.max_record_bytes,

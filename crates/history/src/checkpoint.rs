@@ -19,21 +19,27 @@ const SHOWN: std::ops::Range<i64> = -62_135_596_800_000..253_402_300_800_000;
 
 /// What a commit leaves for the next start.
 #[derive(Clone, PartialEq, Debug)]
-pub(crate) struct Checkpoint {
+pub struct Checkpoint {
     /// The commit's number, from 1; 0 before the first.
-    pub(crate) number: i64,
-    pub(crate) offsets: Offsets,
-    pub(crate) replay_from: Offsets,
-    pub(crate) watermarks: BTreeMap<Partition, EventTime>,
-    pub(crate) watermark: EventTime,
-    pub(crate) rule_version: String,
-    pub(crate) state: Value,
+    pub number: i64,
+    /// For each partition the first offset whose rows are not in history.
+    pub offsets: Offsets,
+    /// For each partition the offset to read from in order to rebuild what was open.
+    pub replay_from: Offsets,
+    /// For each partition its watermark.
+    pub watermarks: BTreeMap<Partition, EventTime>,
+    /// The merged watermark.
+    pub watermark: EventTime,
+    /// The set of rules and views that made the derived rows.
+    pub rule_version: String,
+    /// What the engine left.
+    pub state: Value,
     /// For each table the version that this commit ends at.
-    pub(crate) tables: BTreeMap<String, u64>,
+    pub tables: BTreeMap<String, u64>,
     /// For each site the last change that `alarm_changes` holds.
-    pub(crate) alarm_seqs: BTreeMap<String, u64>,
+    pub alarm_seqs: BTreeMap<String, u64>,
     /// Tables of records that hold more than `offsets` says, left by a commit that never ended.
-    pub(crate) ahead: BTreeMap<String, Offsets>,
+    pub ahead: BTreeMap<String, Offsets>,
 }
 
 impl Default for Checkpoint {
@@ -144,6 +150,23 @@ impl Checkpoint {
         Ok(tables.into_iter().map(|(table, values)| (table, offsets(values))).collect())
     }
 
+    /// Refuses `offsets` that would take a position back.
+    ///
+    /// # Errors
+    /// [`HistoryError::Backwards`] names the partition.
+    pub fn check_forwards(&self, offsets: &Offsets) -> Result<()> {
+        let mut back = self.offsets.iter().filter_map(|(partition, stored)| {
+            let offered = offsets.get(partition).filter(|offered| *offered < stored)?;
+            Some((partition, *stored, *offered))
+        });
+        match back.next() {
+            Some((partition, stored, offered)) => {
+                Err(HistoryError::Backwards { partition: partition.clone(), stored, offered })
+            }
+            None => Ok(()),
+        }
+    }
+
     /// For each partition the offset below which `table` has its records.
     pub(crate) fn done(&self, table: &str) -> Offsets {
         let mut done = self.offsets.clone();
@@ -152,6 +175,16 @@ impl Checkpoint {
             *bound = (*bound).max(*offset);
         }
         done
+    }
+
+    /// Forgets how far `partitions` are done: their offsets have lost their meaning.
+    pub(crate) fn forget(&mut self, partitions: &[Partition]) {
+        for partition in partitions {
+            self.offsets.remove(partition);
+            self.ahead.values_mut().for_each(|offsets| {
+                offsets.remove(partition);
+            });
+        }
     }
 
     /// Forgets where tables were ahead of what `offsets` has reached since.

@@ -6,8 +6,9 @@ use arrow::array::RecordBatch;
 use hexwatch_contract::{EventTime, Offsets, Partition};
 use serde_json::Value;
 
-use crate::recovery::RecoveryReport;
+use crate::checkpoint::Checkpoint;
 use crate::table_name::TableName;
+use crate::takeover::RecoveryReport;
 
 /// What one commit adds. It may be handed in again, unchanged, after it failed and the writer recovered.
 #[derive(Clone, Debug)]
@@ -61,4 +62,22 @@ pub struct Resume {
     pub state: Value,
     /// What opening had to do.
     pub report: RecoveryReport,
+}
+
+impl Resume {
+    /// As `checkpoint` says, after what `report` says.
+    #[must_use]
+    pub fn of(checkpoint: &Checkpoint, report: RecoveryReport) -> Self {
+        let Checkpoint { number, offsets, replay_from, watermarks, watermark, .. } = checkpoint.clone();
+        Self {
+            number,
+            offsets,
+            replay_from,
+            watermarks,
+            watermark,
+            rule_version: checkpoint.rule_version.clone(),
+            state: checkpoint.state.clone(),
+            report,
+        }
+    }
 }

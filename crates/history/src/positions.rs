@@ -2,19 +2,18 @@
 
 use arrow::array::{Array as _, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
-use deltalake::kernel::Transaction;
 use hexwatch_contract::{Offsets, Partition};
 
 use crate::error::{HistoryError, Result};
 
+/// What the application ids of the alarms' numbers begin with, in `alarm_changes`; the site follows.
+pub(crate) const SEQ_APP: &str = "seq/";
+/// The application id that holds the merged watermark in a derived table's log.
+pub(crate) const WATERMARK_APP: &str = "watermark";
+
 /// The application id that holds a partition's next offset in a table's log.
 pub(crate) fn position_app(partition: &Partition) -> String {
     format!("offset/{}/{}", partition.topic, partition.partition)
-}
-
-/// A partition's next offset for each of `offsets`, to be committed with a table's rows.
-pub(crate) fn transactions(offsets: &Offsets) -> Vec<Transaction> {
-    offsets.iter().map(|(partition, offset)| Transaction::new(position_app(partition), *offset)).collect()
 }
 
 /// The partition behind an application id of [`position_app`].

@@ -9,21 +9,19 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use deltalake::kernel::{Action, Transaction};
 use deltalake::protocol::SaveMode;
-use hexwatch_contract::catalog::alarm_batch;
-use hexwatch_contract::{Clock, Offsets};
+use hexwatch_contract::alarm::Alarm;
+use hexwatch_contract::{Clock, Partition};
 use object_store::ObjectStoreExt as _;
 
 use crate::alarm_log::AlarmLog;
-use crate::checkpoint::Checkpoint;
 use crate::commit::{Commit, Committed, Resume};
 use crate::error::{HistoryError, Result};
 use crate::failpoints::{Failpoints, Point, Step};
-use crate::order::with_order;
-use crate::positions::{skip_done, transactions};
-use crate::recovery::{Recovered, SEQ_APP, recover};
+use crate::plan::{Part, Plan};
+use crate::recovery::{Recovered, recover};
 use crate::storable::check_fit;
 use crate::table::Table;
-use crate::table_name::{ALARM_CHANGES, COMMITS, Rows, TableName};
+use crate::table_name::{COMMITS, Rows, TableName};
 use crate::tables::Tables;
 
 /// How many files of earlier checkpoints stay, so that a torn newest one can be stepped back from and a
@@ -55,14 +53,6 @@ impl fmt::Debug for Writer {
     }
 }
 
-/// A table's part of a commit, between its data files and its log entry.
-struct Staged {
-    table: String,
-    actions: Vec<Action>,
-    positions: Vec<Transaction>,
-    rows: u64,
-}
-
 impl Writer {
     pub(crate) async fn open(
         tables: Tables,
@@ -71,7 +61,7 @@ impl Writer {
         alarms: Arc<AlarmLog>,
         lock: Option<File>,
     ) -> Result<Self> {
-        let at = recover(&tables, clock.now()).await?;
+        let at = recover(&tables, clock.now(), &*failpoints).await?;
         Ok(Self {
             tables,
             clock,
@@ -87,17 +77,7 @@ impl Writer {
     /// Where the history stands.
     #[must_use]
     pub fn resume(&self) -> Resume {
-        let checkpoint = self.at.checkpoint.clone();
-        Resume {
-            number: checkpoint.number,
-            offsets: checkpoint.offsets,
-            replay_from: checkpoint.replay_from,
-            watermarks: checkpoint.watermarks,
-            watermark: checkpoint.watermark,
-            rule_version: checkpoint.rule_version,
-            state: checkpoint.state,
-            report: self.at.report.clone(),
-        }
+        Resume::of(&self.at.checkpoint, self.at.report.clone())
     }
 
     /// Whether rows of `schema` fit `table`, to be asked before a view's first rows: rows that do not fit
@@ -114,8 +94,13 @@ impl Writer {
 
     /// After a failed commit: back to the last checkpoint, without a restart. The same commit may then be
     /// handed in again; what of it is there already is skipped.
+    ///
+    /// # Errors
+    /// [`HistoryError::Fenced`] where another writer has taken the history over since: to take it back would be a
+    /// zombie's doing.
     pub async fn recover(&mut self) -> Result<Resume> {
-        self.at = recover(&self.tables, self.clock.now()).await?;
+        self.at.commits.check_newest().await?;
+        self.at = recover(&self.tables, self.clock.now(), &*self.failpoints).await?;
         self.stopped = false;
         Ok(self.resume())
     }
@@ -128,50 +113,53 @@ impl Writer {
     /// [`Self::recover`] before the next commit.
     pub async fn commit(&mut self, commit: &Commit) -> Result<Committed> {
         self.check_running()?;
-        self.check_positions(&commit.offsets)?;
+        self.at.checkpoint.check_forwards(&commit.offsets)?;
         self.stopped = true;
         let committed = self.write(commit).await?;
         self.stopped = false;
         Ok(committed)
     }
 
+    /// Commits `commit`, which gives up what cannot be read any more of `partitions`: its offsets there may lie below
+    /// what is done, because they count another topic's records.
+    ///
+    /// # Errors
+    /// As of [`Self::commit`].
+    pub async fn accept_gaps(&mut self, partitions: &[Partition], commit: &Commit) -> Result<Committed> {
+        self.check_running()?;
+        self.at.checkpoint.forget(partitions);
+        self.commit(commit).await
+    }
+
     pub(crate) fn check_running(&self) -> Result<()> {
         if self.stopped { Err(HistoryError::Stopped) } else { Ok(()) }
     }
 
-    fn check_positions(&self, offsets: &Offsets) -> Result<()> {
-        for (partition, stored) in &self.at.checkpoint.offsets {
-            match offsets.get(partition) {
-                Some(offered) if offered < stored => {
-                    let (stored, offered) = (*stored, *offered);
-                    return Err(HistoryError::Backwards { partition: partition.clone(), stored, offered });
+    async fn write(&mut self, commit: &Commit) -> Result<Committed> {
+        let changes = self.changes_not_copied()?;
+        let plan = Plan::of(&self.at.checkpoint, commit, &changes)?;
+        let mut files: BTreeMap<String, Vec<Action>> = BTreeMap::new();
+        let mut removed = Vec::new();
+        for step in plan.steps() {
+            self.reach(Point::Before(step.clone()))?;
+            match &step {
+                Step::DataFiles(table) => {
+                    let Some(part) = plan.part(table) else { continue };
+                    files.insert(table.clone(), self.stage(part).await?);
                 }
+                Step::Table(table) => {
+                    let Some(part) = plan.part(table) else { continue };
+                    let files = files.remove(table).unwrap_or_default();
+                    self.commit_table(part, files, plan.number()).await?;
+                }
+                Step::Checkpoint => removed = self.write_checkpoint(&plan).await?,
+                // The other steps are none of a commit's.
                 _ => {}
             }
-        }
-        Ok(())
-    }
-
-    async fn write(&mut self, commit: &Commit) -> Result<Committed> {
-        let number = self.at.checkpoint.number + 1;
-        let mut committed = Committed { number, ..Committed::default() };
-        // A partition that this commit does not name stays where the last one left it.
-        let mut offsets = self.at.checkpoint.offsets.clone();
-        offsets.extend(commit.offsets.clone());
-
-        let mut staged = self.stage_rows(commit, &offsets, &mut committed).await?;
-        let mut alarm_seqs = self.at.alarm_seqs.clone();
-        staged.extend(self.stage_alarms(&mut alarm_seqs).await?);
-        for staged in staged {
-            let step = Step::Table(staged.table.clone());
-            self.reach(Point::Before(step.clone()))?;
-            *committed.rows.entry(staged.table.clone()).or_default() += staged.rows;
-            let table = self.table(&staged.table)?;
-            table.commit(staged.actions, number, staged.positions, SaveMode::Append).await?;
             self.reach(Point::After(step))?;
         }
-        self.write_checkpoint(commit, offsets, alarm_seqs).await?;
-        Ok(committed)
+        self.drop_old_checkpoints(removed).await;
+        Ok(plan.committed())
     }
 
     /// Puts `rows` in the place of all rows of `table`, one of the site's reference tables (`devices`, `zones`,
@@ -199,122 +187,42 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes the data files of each table that has rows which are not there yet.
-    async fn stage_rows(
-        &mut self,
-        commit: &Commit,
-        offsets: &Offsets,
-        committed: &mut Committed,
-    ) -> Result<Vec<Staged>> {
-        let mut by_table: BTreeMap<&TableName, Vec<RecordBatch>> = BTreeMap::new();
-        for (name, batches) in &commit.rows {
-            let positional = Rows::of(&name.table()) == Rows::Positional;
-            for batch in batches {
-                let (batch, skipped) = if positional {
-                    skip_done(&name.table(), batch, &self.at.checkpoint.done(&name.table()))?
-                } else {
-                    (batch.clone(), 0)
-                };
-                committed.skipped += skipped;
-                if batch.num_rows() > 0 {
-                    by_table.entry(name).or_default().push(batch);
-                }
-            }
-        }
-        let number = self.at.checkpoint.number + 1;
-        let mut staged = Vec::new();
-        for (name, mut batches) in by_table {
-            let table = name.table();
-            let positions = if Rows::of(&table) == Rows::Positional {
-                // Never below what the table has already, or a crash would write those records again.
-                let mut positions = self.at.checkpoint.done(&table);
-                for (partition, offset) in offsets {
-                    let position = positions.entry(partition.clone()).or_insert(*offset);
-                    *position = (*position).max(*offset);
-                }
-                transactions(&positions)
-            } else {
-                vec![Transaction::new("watermark", commit.watermark.millis())]
-            };
-            if name.key().is_some() {
-                batches = with_order(&table, batches, number)?;
-            }
-            let key = name.key();
-            staged.push(self.stage(&table, &batches, key, positions).await?);
-        }
-        Ok(staged)
-    }
-
-    /// Writes the changes that the alarm log has and `alarm_changes` lacks; moves `seqs` behind them.
-    async fn stage_alarms(&mut self, seqs: &mut BTreeMap<String, u64>) -> Result<Option<Staged>> {
+    /// The changes that the alarm log has and `alarm_changes` lacks.
+    fn changes_not_copied(&self) -> Result<Vec<Alarm>> {
         let mut changes = Vec::new();
         for site in self.alarms.last_seqs().into_keys() {
-            let seq = seqs.entry(site.clone()).or_default();
-            let missing = self.alarms.read_after(&site, *seq, ALARMS_PER_COMMIT)?;
-            *seq = missing.last().map_or(*seq, |alarm| alarm.seq);
-            changes.extend(missing);
+            let copied = self.at.checkpoint.alarm_seqs.get(&site).copied().unwrap_or(0);
+            changes.extend(self.alarms.read_after(&site, copied, ALARMS_PER_COMMIT)?);
         }
-        if changes.is_empty() {
-            return Ok(None);
-        }
-        let positions = seqs
-            .iter()
-            .map(|(site, seq)| {
-                Transaction::new(format!("{SEQ_APP}{site}"), i64::try_from(*seq).unwrap_or(i64::MAX))
-            })
-            .collect();
-        let batch = alarm_batch(&changes);
-        self.stage(ALARM_CHANGES, &[batch], None, positions).await.map(Some)
+        Ok(changes)
     }
 
-    async fn stage(
-        &mut self,
-        table: &str,
-        batches: &[RecordBatch],
-        key: Option<&[String]>,
-        positions: Vec<Transaction>,
-    ) -> Result<Staged> {
-        let step = Step::DataFiles(table.to_owned());
-        self.reach(Point::Before(step.clone()))?;
-        let schema = batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
-        self.create_lacking(table, &schema, key).await?;
-        let actions = self.table(table)?.stage(batches).await?;
-        self.reach(Point::After(step))?;
-        let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        Ok(Staged { table: table.to_owned(), actions, positions, rows })
+    /// Writes a part's rows to data files, which no table names yet.
+    async fn stage(&mut self, part: &Part) -> Result<Vec<Action>> {
+        let schema = part.batches.first().map_or_else(|| Arc::new(Schema::empty()), RecordBatch::schema);
+        self.create_lacking(&part.table, &schema, part.key.as_deref()).await?;
+        self.table(&part.table)?.stage(&part.batches).await
     }
 
-    async fn write_checkpoint(
-        &mut self,
-        commit: &Commit,
-        offsets: Offsets,
-        alarm_seqs: BTreeMap<String, u64>,
-    ) -> Result<()> {
-        let mut checkpoint = Checkpoint {
-            number: self.at.checkpoint.number + 1,
-            offsets,
-            replay_from: commit.replay_from.clone(),
-            watermarks: commit.watermarks.clone(),
-            watermark: commit.watermark,
-            rule_version: commit.rule_version.clone(),
-            state: commit.state.clone(),
-            tables: self.at.tables.iter().map(|(name, table)| (name.clone(), table.version())).collect(),
-            alarm_seqs: alarm_seqs.clone(),
-            ahead: self.at.checkpoint.ahead.clone(),
-        };
-        checkpoint.prune_ahead();
-        self.reach(Point::Before(Step::Checkpoint))?;
-        let batch = checkpoint.to_batch(self.clock.now())?;
+    async fn commit_table(&mut self, part: &Part, files: Vec<Action>, number: i64) -> Result<()> {
+        let positions = part.positions.iter();
+        let positions = positions.map(|(app, at)| Transaction::new(app.clone(), *at)).collect();
+        self.table(&part.table)?.commit(files, number, positions, SaveMode::Append).await
+    }
+
+    /// Puts the plan's checkpoint in the place of the last one; returns the removal of that one's file.
+    async fn write_checkpoint(&mut self, plan: &Plan) -> Result<Vec<Action>> {
+        let versions = self.at.tables.iter().map(|(name, table)| (name.clone(), table.version()));
+        let checkpoint = plan.checkpoint(versions.collect());
+        let now = self.clock.now();
+        let batch = checkpoint.to_batch(now)?;
         self.at.commits.check_newest().await?;
-        let removed = self.at.commits.remove_all(self.clock.now().millis()).await?;
+        let removed = self.at.commits.remove_all(now.millis()).await?;
         let mut actions = self.at.commits.stage(&[batch]).await?;
         actions.extend(removed.iter().cloned());
         self.at.commits.commit(actions, checkpoint.number, Vec::new(), SaveMode::Overwrite).await?;
         self.at.checkpoint = checkpoint;
-        self.at.alarm_seqs = alarm_seqs;
-        self.reach(Point::After(Step::Checkpoint))?;
-        self.drop_old_checkpoints(removed).await;
-        Ok(())
+        Ok(removed)
     }
 
     /// Deletes the files of checkpoints that nobody can need; one that stays behind is only a small file.

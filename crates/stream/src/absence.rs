@@ -190,6 +190,18 @@ impl Silences {
         }
     }
 
+    /// The same devices before the table's first row.
+    pub(crate) fn renewed(self) -> Self {
+        Self {
+            tracks: vec![Track::default(); self.devices.len()],
+            known: vec![BTreeSet::new(); self.devices.len()],
+            started: None,
+            floor: i64::MIN,
+            episodes: BTreeMap::new(),
+            ..self
+        }
+    }
+
     /// Takes rows of the table; returns the times at which an episode came, went or moved.
     pub(crate) fn observe(&mut self, records: &RecordBatch) -> Vec<i64> {
         let (Some(times), Some(names)) = (
@@ -208,8 +220,7 @@ impl Silences {
                 touched.insert(device);
             }
         }
-        let first = arrow::compute::min(times);
-        if let Some(first) = first
+        if let Some(first) = first_of_good_clocks(times, records)
             && self.started.is_none_or(|started| first < started)
         {
             self.started = Some(first);
@@ -316,6 +327,13 @@ impl Silences {
             self.refresh(device);
         }
     }
+}
+
+/// The earliest time of a clock that can be believed: one wrong one must not make everybody else silent since then.
+fn first_of_good_clocks(times: &TimestampMicrosecondArray, records: &RecordBatch) -> Option<i64> {
+    let quality = records.column_by_name("time_quality").and_then(|column| column.as_string_opt::<i32>());
+    let is_good = |row: &usize| quality.is_none_or(|quality| quality.value(*row) != "suspect");
+    (0..times.len()).filter(is_good).map(|row| times.value(row)).min()
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "a heartbeat of 300,000 years is no concern")]

@@ -14,6 +14,9 @@ pub struct Effects {
     pub admitted: Vec<EventBatch>,
     /// Rows too late to correct anything, for `late_events`.
     pub late: Vec<EventBatch>,
+    /// Rows that count and wait, while others are read again after a restart. They come among `admitted` later; what
+    /// they say of devices is known from now on, since rules may have told of them already.
+    pub waiting: Vec<EventBatch>,
     /// What the chunks taken add to the accounts; read again after a restart they add nothing.
     pub accounts: Vec<(Topic, Account)>,
     /// What rules found.
@@ -31,6 +34,7 @@ impl Effects {
     pub fn extend(&mut self, later: Self) {
         self.admitted.extend(later.admitted);
         self.late.extend(later.late);
+        self.waiting.extend(later.waiting);
         self.accounts.extend(later.accounts);
         self.hits.extend(later.hits);
         self.withdrawn_hits.extend(later.withdrawn_hits);

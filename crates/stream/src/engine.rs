@@ -108,7 +108,12 @@ struct Restart {
     pending: BTreeMap<Partition, i64>,
     /// What came in beyond it meanwhile.
     parked: VecDeque<Chunk>,
+    /// The watermarks of partitions with chunks among them, behind those chunks.
+    ahead: BTreeMap<Partition, EventTime>,
 }
+
+/// So many rows of a partition may wait while others are read again; whoever reads is asked to hold it back then.
+const PARKED_ROWS: u64 = 20_000;
 
 /// What is out of reach is dropped in steps of this width.
 const DROP_STEP: Duration = Duration::from_secs(5);
@@ -142,7 +147,12 @@ impl Engine {
         let silences = silences
             .map(|topic| (topic, Silences::new(topic, &registry.devices, registry.places.as_ref())))
             .collect();
-        let engine = Self {
+        Ok((Self::before_any(config, silences, queries), refusals))
+    }
+
+    /// An engine before its first input.
+    fn before_any(config: EngineConfig, silences: BTreeMap<Topic, Silences>, queries: Vec<Query>) -> Self {
+        Self {
             watermarks: Watermarks::new(config.idle_timeout),
             seen: Topic::ALL.into_iter().map(|topic| (topic, Seen::new(config.correction_horizon))).collect(),
             places: BTreeMap::new(),
@@ -153,8 +163,16 @@ impl Engine {
             unsettled: false,
             dropped: EventTime::MIN,
             config,
-        };
-        Ok((engine, refusals))
+        }
+    }
+
+    /// This engine before its first input. What is kept is the plans of its queries: making them is nearly all that a
+    /// new engine costs.
+    #[must_use]
+    pub fn renewed(self) -> Self {
+        let silences = self.silences.into_iter().map(|(topic, silences)| (topic, silences.renewed()));
+        let queries = self.queries.into_iter().map(Query::renewed).collect();
+        Self::before_any(self.config, silences.collect(), queries)
     }
 
     /// Takes up at `checkpoint`. Each partition it names is to be read from [`Checkpoint::replay_from`];
@@ -308,10 +326,41 @@ impl Engine {
 
     fn take_new(&mut self, chunk: Chunk, now: EventTime, effects: &mut Effects) -> Result<(), StreamError> {
         if self.is_restoring() {
+            self.tell_ahead(&chunk, effects)?;
             self.restart.parked.push_back(chunk);
             return Ok(());
         }
         self.admit(chunk, now, effects)
+    }
+
+    /// Lets the rules that look at single rows tell of a chunk that waits: a press for help waits for no rebuilding.
+    /// They find the same again when the chunk is taken, and by its id it is the same alarm.
+    fn tell_ahead(&mut self, chunk: &Chunk, effects: &mut Effects) -> Result<(), StreamError> {
+        let topic = chunk.events.topic;
+        let tells =
+            |query: &Query| query.is_rule_of_single_rows() && query.sources.contains(&Source::Events(topic));
+        let Some((watermark, lateness)) = self.watermarks.of(&chunk.partition) else { return Ok(()) };
+        // What was taken again in silence is not to be told.
+        self.give_filters(&mut Effects::default())?;
+        let horizon = self.config.correction_horizon;
+        let ahead = self.restart.ahead.entry(chunk.partition.clone()).or_insert(watermark);
+        let sorted = admission::sort(chunk.clone(), *ahead, lateness, horizon, &mut Seen::new(horizon))?;
+        *ahead = sorted.watermark;
+        let Some(rows) = sorted.rows else { return Ok(()) };
+        for query in self.queries.iter_mut().filter(|query| tells(query)) {
+            query.take(topic, &rows.records).map_err(failed(&query.name))?;
+        }
+        effects.waiting.push(rows);
+        self.give_filters(effects)
+    }
+
+    /// Partitions of which so many rows wait for what others have to read again that no more should be read now.
+    pub fn overfull(&self) -> impl Iterator<Item = &Partition> {
+        let mut waiting: BTreeMap<&Partition, u64> = BTreeMap::new();
+        for chunk in &self.restart.parked {
+            *waiting.entry(&chunk.partition).or_default() += chunk.read;
+        }
+        waiting.into_iter().filter(|(_, rows)| *rows >= PARKED_ROWS).map(|(partition, _)| partition)
     }
 
     fn admit(&mut self, chunk: Chunk, now: EventTime, effects: &mut Effects) -> Result<(), StreamError> {
@@ -354,10 +403,10 @@ impl Engine {
     /// Lets every query give what the watermark allows.
     fn advance(&mut self, now: EventTime, effects: &mut Effects) -> Result<(), StreamError> {
         self.unsettled = false;
-        let before = self.watermarks.merged();
+        let before = if self.is_restoring() { EventTime::MIN } else { self.watermarks.merged() };
         let mut watermark = self.watermarks.merge(now);
         if self.is_restoring() {
-            self.give(watermark, &mut Effects::default())?;
+            // Nothing is told before everything is read again, so the queries run once, at the end.
             if !self.finished && (!self.restart.assigned || !self.restart.pending.is_empty()) {
                 return Ok(());
             }
@@ -377,7 +426,9 @@ impl Engine {
     fn take_up(&mut self, now: EventTime, effects: &mut Effects) -> Result<(), StreamError> {
         let Some(watermark) = self.restart.rebuilding_to.take() else { return Ok(()) };
         self.watermarks.resume(watermark);
-        self.give(self.watermarks.merged(), &mut Effects::default())?;
+        // No further than was given: a partition that held the watermark back then may be idle by now.
+        self.give(watermark, &mut Effects::default())?;
+        self.restart.ahead.clear();
         for chunk in std::mem::take(&mut self.restart.parked) {
             self.admit(chunk, now, effects)?;
         }

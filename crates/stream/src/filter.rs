@@ -21,6 +21,11 @@ impl FilterQuery {
         Self { run, feeds, found: Vec::new() }
     }
 
+    /// The same query before its first row.
+    pub(crate) fn renewed(self) -> Self {
+        Self { found: Vec::new(), ..self }
+    }
+
     /// Takes admitted rows.
     pub(crate) fn take(&mut self, topic: Topic, records: &RecordBatch) -> Result<()> {
         let mut any = false;

@@ -20,6 +20,8 @@ use crate::shape::PaneShape;
 
 /// Rows that wait until this many are folded at once: a run has a price of its own.
 const FOLD_ROWS: usize = 16_384;
+/// Before every window, in microseconds.
+const START: i64 = i64::MIN / 4;
 /// Above this many partial states a pane's are merged into one.
 const MERGE_STATES: usize = 8;
 
@@ -104,10 +106,24 @@ impl PaneQuery {
             finish: whole.of(finish),
             states,
             panes: BTreeMap::new(),
-            closed: i64::MIN / 4,
-            frozen: i64::MIN / 4,
+            closed: START,
+            frozen: START,
             uncorrected: 0,
         })
+    }
+
+    /// The same query before its first row.
+    pub(crate) fn renewed(self) -> Self {
+        Self {
+            feeds: self.feeds.into_iter().map(|(feed, _)| (feed, Vec::new())).collect(),
+            waiting_rows: 0,
+            waiting_from: i64::MAX,
+            panes: BTreeMap::new(),
+            closed: START,
+            frozen: START,
+            uncorrected: 0,
+            ..self
+        }
     }
 
     /// How far a window reaches back from its end, in microseconds.

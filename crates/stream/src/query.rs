@@ -42,6 +42,16 @@ pub(crate) struct Query {
 }
 
 impl Query {
+    /// The same query before its first row.
+    pub(crate) fn renewed(self) -> Self {
+        let operator = match self.operator {
+            Operator::Filter(query) => Operator::Filter(query.renewed()),
+            Operator::Panes(query) => Operator::Panes(Box::new(query.renewed())),
+            Operator::Lookback(query) => Operator::Lookback(Box::new(query.renewed())),
+        };
+        Self { operator, ..self }
+    }
+
     /// Takes admitted rows of `topic`.
     pub(crate) fn take(&mut self, topic: Topic, records: &RecordBatch) -> Result<()> {
         if !self.sources.contains(&Source::Events(topic)) {
@@ -57,6 +67,11 @@ impl Query {
     /// Whether its rows are given as they come, whatever else is known.
     pub(crate) fn waits_for_nothing(&self) -> bool {
         matches!(self.operator, Operator::Filter(_))
+    }
+
+    /// Whether it is a rule whose finds follow from one row each.
+    pub(crate) fn is_rule_of_single_rows(&self) -> bool {
+        self.waits_for_nothing() && matches!(self.told, Told::Rule(_))
     }
 
     /// Takes note that silences of `topic` changed at `times`.

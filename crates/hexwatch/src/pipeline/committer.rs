@@ -9,6 +9,10 @@ use hexwatch_history::{Commit, Writer};
 use hexwatch_ingest::Reader;
 use tokio::sync::mpsc;
 
+use super::incarnation::Incarnation;
+use super::outlet::Outlet;
+use crate::crash_point::{CrashPoint, Own};
+
 /// How often a commit is tried before the process gives up, and how long it waits in between.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
@@ -16,23 +20,55 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// How many commits lie between two rounds of compaction: small files cost readers more than the round costs.
 const MAINTAIN_EVERY: i64 = 60;
 
-/// Commits until the engine's thread hangs up. Kafka's own offsets follow, for tools that watch lag.
-pub(crate) async fn run(
-    mut writer: Writer,
-    mut commits: mpsc::Receiver<Commit>,
-    reader: Arc<Reader>,
-) -> Result<Writer> {
-    while let Some(commit) = commits.recv().await {
-        let number = commit_with_patience(&mut writer, &commit).await?;
-        if number % MAINTAIN_EVERY == 0 {
-            let compacted = writer.maintain().await.context("compacting the history's tables")?;
-            tracing::debug!(?compacted, "maintained the history");
+/// How long rows may be on their way to Kafka before that is told; a process that is ending gives up then.
+const ON_THEIR_WAY: Duration = Duration::from_secs(20);
+
+/// What a commit needs beside the history.
+pub(crate) struct Committer {
+    pub(crate) reader: Arc<Reader>,
+    pub(crate) outlet: Outlet,
+    pub(crate) crash: CrashPoint,
+}
+
+impl Committer {
+    /// Commits until the engine's thread hangs up. Kafka's own offsets follow, for tools that watch lag.
+    pub(crate) async fn run(self, mut writer: Writer, mut commits: mpsc::Receiver<Commit>) -> Result<Writer> {
+        while let Some(mut commit) = commits.recv().await {
+            self.settle(&commits).await?;
+            self.incarnation(&commit).leave_in(&mut commit.state)?;
+            let number = commit_with_patience(&mut writer, &commit).await?;
+            if number % MAINTAIN_EVERY == 0 {
+                let compacted = writer.maintain().await.context("compacting the history's tables")?;
+                tracing::debug!(?compacted, "maintained the history");
+            }
+            self.crash.reach(Own::BeforeKafkaCommit);
+            if let Err(error) = self.reader.commit_for_monitoring(&commit.offsets) {
+                tracing::debug!(%error, "offsets were not committed for monitoring");
+            }
+            self.crash.reach(Own::AfterKafkaCommit);
         }
-        if let Err(error) = reader.commit_for_monitoring(&commit.offsets) {
-            tracing::debug!(%error, "offsets were not committed for monitoring");
-        }
+        Ok(writer)
     }
-    Ok(writer)
+
+    /// What the commit's offsets belong to. By the first commit the client knows its cluster.
+    fn incarnation(&self, commit: &Commit) -> Incarnation {
+        let cluster = self.reader.cluster_id(Duration::from_millis(100));
+        Incarnation { cluster, marks: self.reader.marks(&commit.offsets) }
+    }
+
+    /// Waits until Kafka has what was published before the commit was made: once the commit is written, nobody makes
+    /// those rows again.
+    async fn settle(&self, commits: &mpsc::Receiver<Commit>) -> Result<()> {
+        while let Err(error) = self.outlet.settle(ON_THEIR_WAY).await {
+            if commits.is_closed() {
+                return Err(error).context(
+                    "publishing the last rows: they are not committed, and are made again at the next start",
+                );
+            }
+            tracing::warn!(%error, "a commit waits until Kafka has taken what belongs to it");
+        }
+        Ok(())
+    }
 }
 
 async fn commit_with_patience(writer: &mut Writer, commit: &Commit) -> Result<i64> {

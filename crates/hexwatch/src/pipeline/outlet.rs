@@ -6,6 +6,7 @@ use std::time::Duration;
 use hexwatch_contract::DeadLetter;
 use hexwatch_contract::alarm::Alarm;
 use hexwatch_contract::risk::CellRisk;
+use hexwatch_ingest::publish::PublishError;
 use hexwatch_ingest::{Outgoing, Publisher};
 use serde::Serialize;
 
@@ -57,8 +58,16 @@ impl Outlet {
         self.send(&format!("view.{view}"), key, None);
     }
 
+    /// Waits until what was sent before this call is with the broker.
+    pub(crate) async fn settle(&self, patience: Duration) -> Result<(), PublishError> {
+        match &self.publisher {
+            Some(publisher) => publisher.settle(patience).await,
+            None => Ok(()),
+        }
+    }
+
     /// Waits until everything is with the broker.
-    pub(crate) fn flush(&self, patience: Duration) -> Result<(), hexwatch_ingest::publish::PublishError> {
+    pub(crate) fn flush(&self, patience: Duration) -> Result<(), PublishError> {
         self.publisher.as_ref().map_or(Ok(()), |publisher| publisher.flush(patience))
     }
 

@@ -1,39 +1,38 @@
-//! The engine's thread: one loop that takes what the reader and people say, lets the engine step, and hands its effects
-//! on. Alarms go first: they wait for no table.
+//! The engine's thread: one loop that takes what the reader and people say, lets the machine step, and executes its
+//! effects in their order.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use hexwatch_contract::alarm::RuleHit;
-use hexwatch_contract::{Account, Chunk, Clock, DeadLetter, EventTime, ManualClock, Offsets, Stage, Topic};
-use hexwatch_history::Commit;
-use hexwatch_ingest::Event;
+use hexwatch::machine::{Effect, Machine};
+use hexwatch_alarm::ActionError;
+use hexwatch_contract::alarm::Alarm;
+use hexwatch_contract::{Account, Chunk, Clock, DeadLetter, ManualClock, Stage, Topic};
+use hexwatch_history::{AlarmLog, Commit};
+use hexwatch_ingest::{Event, Reader};
 use hexwatch_server::{Live, Metrics};
-use hexwatch_stream::{Effects, Engine, Input, Output, ViewRows};
+use hexwatch_stream::{Input, ViewRows};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::desk::{Desk, Request};
+use super::desk::Request;
 use super::ends::Ends;
 use super::health::Sources;
-use super::ledger::Ledger;
 use super::outlet::Outlet;
 use super::pace::Pace;
 use super::rows::keyed_json;
-use super::scores::Scores;
+use crate::crash_point::{CrashPoint, Own};
 
 /// How long the loop sleeps at most before timers get their turn.
 const TICK: Duration = Duration::from_millis(100);
 
-/// What the loop stands on. Everything is owned: no other thread touches the engine.
+/// What the loop stands on. Everything is owned: no other thread touches the machine.
 pub(crate) struct Worker {
-    pub(crate) engine: Engine,
-    pub(crate) desk: Desk,
-    pub(crate) scores: Option<Scores>,
-    pub(crate) ledger: Ledger,
+    pub(crate) machine: Machine,
+    pub(crate) log: Arc<AlarmLog>,
     pub(crate) outlet: Outlet,
     pub(crate) live: Live,
     pub(crate) metrics: Metrics,
@@ -44,13 +43,17 @@ pub(crate) struct Worker {
     pub(crate) sources: Sources,
     pub(crate) ends: Option<Ends>,
     pub(crate) view_keys: BTreeMap<Arc<str>, Vec<String>>,
-    /// Dead letters below these offsets were told before a restart.
-    pub(crate) told_until: Offsets,
     pub(crate) commit_interval: Duration,
     pub(crate) commit_rows: usize,
-    pub(crate) default_site: String,
     pub(crate) totals: BTreeMap<Topic, Account>,
+    /// How many changes this process has made to alarms.
+    pub(crate) alarm_changes: u64,
+    /// Where the answer to the person goes whose request is being executed.
+    pub(crate) answer: Option<oneshot::Sender<Result<Alarm, ActionError>>>,
     pub(crate) pace: Pace,
+    pub(crate) crash: CrashPoint,
+    /// For holding partitions back; its events come through [`Queues`].
+    pub(crate) reader: Arc<Reader>,
 }
 
 /// Where the loop's work comes from and goes to. Each queue has a bound; see `pipeline.rs` for why which.
@@ -82,19 +85,23 @@ impl Worker {
         loop {
             let work = runtime.block_on(next(&mut queues));
             self.pace.more_waits = !queues.events.is_empty();
+            let was_restoring = self.machine.is_restoring();
             match work {
                 Work::Event(event) => self.take(*event)?,
-                Work::Request(request) => self.desk.act(request)?,
+                Work::Request(request) => self.act(request)?,
                 Work::Tick => {}
                 Work::Stop => break,
             }
             self.tick()?;
+            if was_restoring {
+                self.follow_rebuild();
+            }
             if self.ends.as_ref().is_some_and(Ends::are_reached) {
                 self.finish()?;
                 break;
             }
             let is_due =
-                last_commit.elapsed() >= self.commit_interval || self.ledger.len() >= self.commit_rows;
+                last_commit.elapsed() >= self.commit_interval || self.machine.waiting() >= self.commit_rows;
             if is_due && self.hand_over(&queues.commits)? {
                 last_commit = Instant::now();
             }
@@ -102,7 +109,14 @@ impl Worker {
         if let Some(commit) = self.commit()? {
             queues.commits.blocking_send(commit).context("the history has stopped")?;
         }
-        Ok(Summary { totals: self.totals, alarm_changes: self.desk.changes() })
+        Ok(Summary { totals: self.totals, alarm_changes: self.alarm_changes })
+    }
+
+    /// While what was open is rebuilt, partitions that are far ahead of the others are held back: their chunks wait in
+    /// memory.
+    fn follow_rebuild(&self) {
+        self.reader.hold(self.machine.overfull());
+        self.crash.reach(if self.machine.is_restoring() { Own::Rebuilding } else { Own::AfterRebuild });
     }
 
     fn take(&mut self, event: Event) -> Result<()> {
@@ -157,94 +171,94 @@ impl Worker {
         if let Some(clock) = &self.event_clock {
             clock.advance(chunk.latest_kafka_time);
         }
-        let told_until = self.told_until.get(&chunk.partition).copied().unwrap_or(i64::MIN);
-        let letters: Vec<DeadLetter> = chunk
-            .dead_letters
-            .iter()
-            .filter(|letter| letter.position.offset >= told_until)
-            .cloned()
-            .collect();
-        self.refuse(letters)?;
+        let refused = self.machine.refuse(self.clock.now(), &chunk);
+        self.execute(refused)?;
         let in_kafka_since = chunk.latest_kafka_time;
-        let alarms = self.desk.changes();
+        let alarms = self.alarm_changes;
         self.step(Input::Chunk(chunk))?;
-        if self.desk.changes() > alarms && self.event_clock.is_none() {
+        if self.alarm_changes > alarms && self.event_clock.is_none() {
             self.metrics.alarm_pushed(self.wall_clock.now().since(in_kafka_since));
         }
         Ok(())
     }
 
-    /// Keeps, counts and publishes refused records. A press for help among them is an alarm of its own.
-    fn refuse(&mut self, letters: Vec<DeadLetter>) -> Result<()> {
-        let presses: Vec<RuleHit> = letters
-            .iter()
-            .filter_map(|letter| hexwatch_alarm::unreadable_press(letter, &self.default_site))
-            .collect();
-        self.desk.take(&presses, &[])?;
-        for letter in &letters {
-            self.metrics.records_refused(letter.meant_for.name(), letter.stage, 1);
-            self.sources.refused(letter);
-            // A payload refused for privacy is not in the letter; its reason may be told.
-            debug_assert!(letter.stage != Stage::Privacy || letter.payload.is_none());
-            self.outlet.dead_letter(letter);
-        }
-        self.ledger.refuse(letters);
-        Ok(())
+    fn act(&mut self, request: Request) -> Result<()> {
+        let Request { alarm, action, actor, answer } = request;
+        self.answer = Some(answer);
+        let effects = self.machine.act(self.clock.now(), &alarm, &action, &actor);
+        self.execute(effects)
     }
 
     fn tick(&mut self) -> Result<()> {
-        self.desk.tick()?;
+        let effects = self.machine.tick(self.clock.now());
+        self.execute(effects)?;
         self.step(Input::Tick)
     }
 
-    /// Lets the engine take `input`: to the end, or, in a backlog, ahead of what looks at many rows.
+    /// Lets the machine take `input`: to the end, or, in a backlog, ahead of what looks at many rows.
     fn step(&mut self, input: Input) -> Result<()> {
-        if self.pace.may_wait() {
-            let effects = self.engine.step_ahead(self.clock.now(), input)?;
-            return self.hand_on(effects);
-        }
-        let began = Instant::now();
-        let effects = self.engine.step(self.clock.now(), input)?;
-        self.pace.settled(began);
-        self.hand_on(effects)
+        let now = self.clock.now();
+        let effects = if self.pace.may_wait() {
+            self.machine.step_ahead(now, input)?
+        } else {
+            let began = Instant::now();
+            let effects = self.machine.step(now, input)?;
+            self.pace.settled(began);
+            effects
+        };
+        self.execute(effects)
     }
 
-    fn hand_on(&mut self, effects: Effects) -> Result<()> {
-        self.desk.note_devices(&effects.admitted);
-        self.desk.take(&effects.hits, &effects.withdrawn_hits)?;
-        for (topic, account) in &effects.accounts {
-            *self.totals.entry(*topic).or_default() += *account;
-            self.metrics.records_accounted(topic.name(), account);
-            self.sources.accounted(*topic, account);
-        }
-        for rows in &effects.rows {
-            self.hand_on_rows(rows)?;
-        }
-        if let Some(scores) = &mut self.scores {
-            for batch in &effects.admitted {
-                scores.hear(&batch.records);
+    /// Executes `effects` in their order, each to its end before the next begins.
+    pub(crate) fn execute(&mut self, effects: Vec<Effect>) -> Result<()> {
+        effects.into_iter().try_for_each(|effect| self.execute_one(effect))
+    }
+
+    fn execute_one(&mut self, effect: Effect) -> Result<()> {
+        match effect {
+            Effect::Log(changes) => {
+                self.log
+                    .append(&changes)
+                    .context("writing the alarm log: free the disk, then start again")?;
+                self.alarm_changes += changes.len() as u64;
+            }
+            Effect::Tell(change) => {
+                // Sockets first: Kafka's queue may be full, and then it waits.
+                self.live.alarm((*change).clone());
+                self.outlet.alarm(&change);
+            }
+            Effect::Republish(change) => self.outlet.alarm(&change),
+            Effect::Answer(done) => {
+                if let Some(answer) = self.answer.take() {
+                    // Whoever asked may have gone; the change stands either way.
+                    let _ = answer.send(*done);
+                }
+            }
+            Effect::Refuse(letter) => self.refuse(&letter),
+            Effect::Account(topic, account) => {
+                *self.totals.entry(topic).or_default() += account;
+                self.metrics.records_accounted(topic.name(), &account);
+                self.sources.accounted(topic, &account);
+            }
+            Effect::Publish(rows) => self.publish(&rows)?,
+            Effect::Watermark(watermark) => self.live.watermark_advanced(watermark),
+            Effect::Risks(watermark, risks) => {
+                for risk in &risks {
+                    self.outlet.risk(risk);
+                }
+                self.live.cells(watermark, false, risks);
             }
         }
-        if let Some(watermark) = effects.watermark {
-            self.live.watermark_advanced(watermark);
-            self.score(watermark);
-        }
-        self.ledger.late(&effects.late, self.engine.watermark().unwrap_or(EventTime::MIN))?;
-        self.ledger.admit(effects.admitted);
         Ok(())
     }
 
-    fn hand_on_rows(&mut self, rows: &ViewRows) -> Result<()> {
-        if let Some(scores) = self.scores.as_mut().filter(|scores| scores.feeds(&rows.view)) {
-            scores.take(&rows.view, &rows.records);
-            return Ok(());
-        }
-        match rows.output {
-            Output::Table => self.ledger.view(rows),
-            Output::Topic => self.publish(rows)?,
-            Output::None => {}
-        }
-        Ok(())
+    /// Counts and publishes a refused record.
+    fn refuse(&mut self, letter: &DeadLetter) {
+        self.metrics.records_refused(letter.meant_for.name(), letter.stage, 1);
+        self.sources.refused(letter);
+        // A payload refused for privacy is not in the letter; its reason may be told.
+        debug_assert!(letter.stage != Stage::Privacy || letter.payload.is_none());
+        self.outlet.dead_letter(letter);
     }
 
     fn publish(&self, rows: &ViewRows) -> Result<()> {
@@ -262,30 +276,16 @@ impl Worker {
         Ok(())
     }
 
-    fn score(&mut self, watermark: EventTime) {
-        let Some(scores) = &mut self.scores else { return };
-        let risks = scores.advance(watermark);
-        if risks.is_empty() {
-            return;
-        }
-        for risk in &risks {
-            self.outlet.risk(risk);
-        }
-        self.ledger.risks(&risks);
-        self.live.cells(watermark.min(self.clock.now()), false, risks);
-    }
-
     /// Everything has been read: closes every window and fires the timers that are due.
     fn finish(&mut self) -> Result<()> {
-        self.step(Input::Finished)?;
-        self.score(EventTime::MAX);
-        Ok(())
+        let effects = self.machine.finish(self.clock.now())?;
+        self.execute(effects)
     }
 
     /// Hands the rows since the last commit to the history. While it is busy they wait here, until there are twice as
     /// many as a commit should hold: then the engine waits for the history, and Kafka for the engine.
     fn hand_over(&mut self, commits: &mpsc::Sender<Commit>) -> Result<bool> {
-        let is_full = self.ledger.len() >= 2 * self.commit_rows;
+        let is_full = self.machine.waiting() >= 2 * self.commit_rows;
         if commits.capacity() == 0 && !is_full {
             return Ok(false);
         }
@@ -296,13 +296,15 @@ impl Worker {
 
     fn commit(&mut self) -> Result<Option<Commit>> {
         self.pace.more_waits = false;
-        self.step(Input::Tick)?;
-        self.engine.checkpoint().map(|checkpoint| self.ledger.take(&checkpoint)).transpose()
+        let began = Instant::now();
+        let (effects, commit) = self.machine.commit(self.clock.now())?;
+        self.pace.settled(began);
+        self.execute(effects)?;
+        Ok(commit)
     }
 
     fn tell_health(&self) {
-        let silent = self.scores.as_ref().map_or(0, Scores::silent);
-        self.live.health(self.sources.health(silent));
+        self.live.health(self.sources.health(self.machine.silent()));
         self.live.system(self.sources.facts());
     }
 }

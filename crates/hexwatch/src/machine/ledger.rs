@@ -9,10 +9,12 @@ use hexwatch_contract::catalog::{dead_letter_batch, late_batch, risk_batch};
 use hexwatch_contract::risk::CellRisk;
 use hexwatch_contract::{DeadLetter, EventBatch, EventTime};
 use hexwatch_history::{Commit, TableName};
-use hexwatch_stream::{Checkpoint, ViewRows};
+use hexwatch_stream::ViewRows;
+
+use super::state::State;
 
 /// Rows on their way to history.
-pub(crate) struct Ledger {
+pub(super) struct Ledger {
     rows: BTreeMap<TableName, Vec<RecordBatch>>,
     count: usize,
     letters: Vec<DeadLetter>,
@@ -21,25 +23,26 @@ pub(crate) struct Ledger {
 }
 
 impl Ledger {
-    /// An empty ledger. `view_keys` are the columns that identify a row of each view; `rule_version` names the set of
-    /// rules and views that make derived rows.
-    pub(crate) fn new(view_keys: BTreeMap<Arc<str>, Vec<String>>, rule_version: String) -> Self {
+    /// An empty ledger. `view_keys` are the columns that identify a row of each query.
+    pub(super) fn new(view_keys: BTreeMap<Arc<str>, Vec<String>>) -> Self {
+        // A name for the set of queries that makes derived rows.
+        let rule_version = view_keys.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
         Self { rows: BTreeMap::new(), count: 0, letters: Vec::new(), view_keys, rule_version }
     }
 
     /// How many rows wait.
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.count + self.letters.len()
     }
 
-    pub(crate) fn admit(&mut self, events: Vec<EventBatch>) {
+    pub(super) fn admit(&mut self, events: Vec<EventBatch>) {
         for batch in events {
             self.add(TableName::Events(batch.topic), batch.records);
         }
     }
 
     /// Keeps rows that came too late; the merged watermark stood at `watermark` then.
-    pub(crate) fn late(&mut self, late: &[EventBatch], watermark: EventTime) -> Result<()> {
+    pub(super) fn late(&mut self, late: &[EventBatch], watermark: EventTime) -> Result<()> {
         for batch in late {
             let rows = late_batch(&batch.records, watermark).context("writing late rows")?;
             self.add(TableName::LateEvents, rows);
@@ -47,17 +50,17 @@ impl Ledger {
         Ok(())
     }
 
-    pub(crate) fn refuse(&mut self, letters: impl IntoIterator<Item = DeadLetter>) {
+    pub(super) fn refuse(&mut self, letters: impl IntoIterator<Item = DeadLetter>) {
         self.letters.extend(letters);
     }
 
-    pub(crate) fn risks(&mut self, risks: &[CellRisk]) {
+    pub(super) fn risks(&mut self, risks: &[CellRisk]) {
         if !risks.is_empty() {
             self.add(TableName::RiskCells, risk_batch(risks));
         }
     }
 
-    pub(crate) fn view(&mut self, rows: &ViewRows) {
+    pub(super) fn view(&mut self, rows: &ViewRows) {
         let key = self.view_keys.get(&rows.view).map(Vec::as_slice).unwrap_or_default();
         let table = TableName::view(&rows.view, key);
         self.add(table, rows.records.clone());
@@ -70,14 +73,15 @@ impl Ledger {
         }
     }
 
-    /// Takes everything for one commit, which stands at `checkpoint`.
-    pub(crate) fn take(&mut self, checkpoint: &Checkpoint) -> Result<Commit> {
+    /// Takes everything for one commit, which stands at `state`.
+    pub(super) fn take(&mut self, state: &State) -> Result<Commit> {
         if !self.letters.is_empty() {
             let letters = std::mem::take(&mut self.letters);
             let rows = dead_letter_batch(&letters);
             self.add(TableName::DeadLetters, rows);
         }
         self.count = 0;
+        let checkpoint = &state.engine;
         let partitions = || checkpoint.partitions.iter();
         Ok(Commit {
             rows: std::mem::take(&mut self.rows).into_iter().collect(),
@@ -88,7 +92,7 @@ impl Ledger {
                 .collect(),
             watermark: checkpoint.watermark.unwrap_or(EventTime::MIN),
             rule_version: self.rule_version.clone(),
-            state: serde_json::to_value(checkpoint).context("writing the engine's checkpoint")?,
+            state: serde_json::to_value(state).context("writing the engine's checkpoint")?,
         })
     }
 }

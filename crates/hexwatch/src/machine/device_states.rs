@@ -5,7 +5,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use hexwatch_contract::{EventBatch, EventTime, Topic};
 
 /// Each (device, state, time) of an `iot` batch; nothing of others.
-pub(crate) fn device_states(batch: &EventBatch) -> impl Iterator<Item = (&str, &str, EventTime)> {
+pub(super) fn device_states(batch: &EventBatch) -> impl Iterator<Item = (&str, &str, EventTime)> {
     let records = (batch.topic == Topic::Iot).then_some(&batch.records);
     records.into_iter().flat_map(states)
 }
@@ -20,7 +20,7 @@ fn states(records: &RecordBatch) -> impl Iterator<Item = (&str, &str, EventTime)
 }
 
 /// Each (device, time) of a batch of any topic: its sign of life.
-pub(crate) fn signs_of_life(records: &RecordBatch) -> impl Iterator<Item = (&str, EventTime)> {
+pub fn signs_of_life(records: &RecordBatch) -> impl Iterator<Item = (&str, EventTime)> {
     let device = records["device"].as_string::<i32>();
     let time = records["time"].as_primitive::<TimestampMicrosecondType>();
     (0..records.num_rows())

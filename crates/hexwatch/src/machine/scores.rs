@@ -4,20 +4,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use arrow::array::{Array as _, AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
-use datafusion::prelude::SessionContext;
 use hexwatch_contract::alarm::Input;
 use hexwatch_contract::risk::{CellRisk, GridShare};
 use hexwatch_contract::site::Device;
-use hexwatch_contract::{Cell, EventTime, Topic};
+use hexwatch_contract::{Cell, EventTime};
 use hexwatch_grid::Site;
 use hexwatch_risk::{Ground, Scorer, TermQuery, Terms};
 use hexwatch_sql::QueryFile;
 
 use super::device_states::signs_of_life;
-use super::doors::parse;
 
 /// The ground as the site's map knows it.
 struct SiteGround(Arc<Site>);
@@ -33,7 +31,7 @@ impl Ground for SiteGround {
 }
 
 /// The scorer, and which term each query feeds.
-pub(crate) struct Scores {
+pub struct Scores {
     scorer: Scorer,
     term_of: BTreeMap<String, usize>,
     queries: Vec<QueryFile>,
@@ -41,11 +39,8 @@ pub(crate) struct Scores {
 
 impl Scores {
     /// Scores by `terms` on the ground of `site`; its sensors are expected from the start.
-    pub(crate) fn new(terms: Terms, correction: Duration, site: &Arc<Site>) -> Result<Self> {
+    pub fn new(terms: Terms, correction: Duration, site: &Arc<Site>) -> Result<Self> {
         let term_queries = terms.queries();
-        let none = BTreeMap::new();
-        let parse =
-            |query: &TermQuery| parse(&format!("queries/risk.toml/{}", query.name), &query.text, &none);
         let queries = term_queries.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
         let term_of = term_queries.into_iter().map(|query| (query.name, query.term)).collect();
         let mut scorer = Scorer::new(terms, correction, SiteGround(Arc::clone(site)));
@@ -59,17 +54,19 @@ impl Scores {
     }
 
     /// The queries whose rows feed the terms.
-    pub(crate) fn queries(&self) -> &[QueryFile] {
+    #[must_use]
+    pub fn queries(&self) -> &[QueryFile] {
         &self.queries
     }
 
     /// Whether `view` is one of them.
-    pub(crate) fn feeds(&self, view: &str) -> bool {
+    #[must_use]
+    pub fn feeds(&self, view: &str) -> bool {
         self.term_of.contains_key(view)
     }
 
     /// Takes rows of the query `view`.
-    pub(crate) fn take(&mut self, view: &str, rows: &RecordBatch) {
+    pub fn take(&mut self, view: &str, rows: &RecordBatch) {
         let Some(&term) = self.term_of.get(view) else { return };
         let cell = rows["cell"].as_primitive::<Int64Type>();
         let time = rows["time"].as_primitive::<TimestampMicrosecondType>();
@@ -80,56 +77,34 @@ impl Scores {
     }
 
     /// Takes the signs of life in rows of any topic.
-    pub(crate) fn hear(&mut self, records: &RecordBatch) {
+    pub fn hear(&mut self, records: &RecordBatch) {
         for (device, time) in signs_of_life(records) {
             self.scorer.heard(device, time);
         }
     }
 
+    /// How far back a score looks, and late rows correct it.
+    #[must_use]
+    pub fn horizon(&self) -> Duration {
+        self.scorer.horizon()
+    }
+
     /// How many registered sensors are silent.
-    pub(crate) fn silent(&self) -> usize {
+    #[must_use]
+    pub fn silent(&self) -> usize {
         self.scorer.silent()
     }
 
     /// Closes windows up to `watermark`.
-    pub(crate) fn advance(&mut self, watermark: EventTime) -> Vec<CellRisk> {
+    pub fn advance(&mut self, watermark: EventTime) -> Vec<CellRisk> {
         self.scorer.advance(watermark)
     }
-
-    /// Rebuilds what was open at `watermark` out of history, and says it to nobody.
-    pub(crate) async fn restore(&mut self, history: &SessionContext, watermark: EventTime) -> Result<()> {
-        let from = watermark - self.scorer.horizon();
-        for query in self.queries.clone() {
-            let sql = format!("SELECT * FROM ({}) WHERE \"time\" >= TIMESTAMP '{from}'", bare(&query.sql()?));
-            let name = query.name.clone();
-            for rows in
-                read(history, &sql).await.with_context(|| format!("restoring the risk term {name}"))?
-            {
-                self.take(&query.name, &rows);
-            }
-        }
-        for topic in Topic::ALL {
-            let sql = format!(
-                "SELECT device, \"time\" FROM {} WHERE \"time\" >= TIMESTAMP '{from}'",
-                topic.table()
-            );
-            for rows in read(history, &sql).await.context("restoring the sensors' signs of life")? {
-                self.hear(&rows);
-            }
-        }
-        self.scorer.advance(watermark);
-        Ok(())
-    }
 }
 
-/// The statement without the semicolon that a file may end in, on a line of its own so that no comment swallows what
-/// follows.
-fn bare(sql: &str) -> String {
-    format!("{}\n", sql.trim_end().trim_end_matches(';'))
-}
-
-async fn read(history: &SessionContext, sql: &str) -> Result<Vec<RecordBatch>> {
-    Ok(history.sql(sql).await?.collect().await?)
+fn parse(query: &TermQuery) -> Result<QueryFile> {
+    let path = format!("queries/risk.toml/{}", query.name);
+    QueryFile::parse(&path, &query.text)
+        .map_err(|errors| anyhow!(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")))
 }
 
 fn register(scorer: &mut Scorer, device: &Device) {

@@ -1,0 +1,270 @@
+//! The step machine: what happens to what was read, and in which order, without IO and without a clock.
+//!
+//! It joins the pure stages: the engine of `stream`, the book of `alarm`, the scorer of `risk`. Each step returns
+//! [`Effect`]s, and whoever drives it executes them one after the other. Their order is the protocol, because a process
+//! may die between any two of them (`tests/simulation` does so at each):
+//!
+//! - an alarm's change is in its log, synced, before anybody hears of it;
+//! - rows gather in the ledger, and leave it together with the place in the records that they follow from;
+//! - what went to Kafka is delivered before a commit says that its records are done: see [`Machine::commit`].
+
+mod device_states;
+mod ledger;
+mod scores;
+mod state;
+mod unsure;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use hexwatch_alarm::{Action, ActionError, Book};
+use hexwatch_contract::alarm::{Alarm, AlarmId, RuleHit, State as AlarmState};
+use hexwatch_contract::risk::CellRisk;
+use hexwatch_contract::{Account, Chunk, DeadLetter, EventTime, Offsets, Partition, Topic};
+use hexwatch_history::Commit;
+use hexwatch_stream::{Effects, Engine, Input, Output, ViewRows};
+
+pub use device_states::signs_of_life;
+pub use scores::Scores;
+pub use state::State;
+
+use device_states::device_states;
+use ledger::Ledger;
+use unsure::Unsure;
+
+/// What is to be done, in the order in which it is given.
+#[derive(Debug)]
+pub enum Effect {
+    /// Append these changes to the alarm log and sync it. Nothing that follows may happen before.
+    Log(Vec<Alarm>),
+    /// Tell everybody of a change.
+    Tell(Box<Alarm>),
+    /// Write a change to Kafka once more: nobody knows whether it got there before the restart.
+    Republish(Box<Alarm>),
+    /// Answer the person who asked.
+    Answer(Box<Result<Alarm, ActionError>>),
+    /// Count and publish a refused record.
+    Refuse(Box<DeadLetter>),
+    /// Count records.
+    Account(Topic, Account),
+    /// Publish rows of a view.
+    Publish(ViewRows),
+    /// Say how far event time has come.
+    Watermark(EventTime),
+    /// Publish and show the risk of cells, complete up to the watermark.
+    Risks(EventTime, Vec<CellRisk>),
+}
+
+/// What a machine is made of.
+pub struct Parts {
+    /// The engine, restored.
+    pub engine: Engine,
+    /// The book, as the alarm log left it.
+    pub book: Book,
+    /// The scorer of risk, where risk is scored.
+    pub scores: Option<Scores>,
+    /// The columns that identify a row of each query.
+    pub view_keys: BTreeMap<Arc<str>, Vec<String>>,
+    /// Dead letters below these offsets were told before a restart.
+    pub told_until: Offsets,
+    /// The site that answers for what names none.
+    pub default_site: String,
+    /// How far behind the watermark a record still counts.
+    pub correction_horizon: Duration,
+}
+
+/// The machine. It owns all state between the reader and the outlets that is not on a disk.
+pub struct Machine {
+    engine: Engine,
+    book: Book,
+    scores: Option<Scores>,
+    ledger: Ledger,
+    told_until: Offsets,
+    default_site: String,
+    correction_horizon: Duration,
+    unsure: Unsure,
+}
+
+impl Machine {
+    /// A machine that has taken no step.
+    #[must_use]
+    pub fn new(parts: Parts) -> Self {
+        Self {
+            engine: parts.engine,
+            book: parts.book,
+            scores: parts.scores,
+            ledger: Ledger::new(parts.view_keys),
+            told_until: parts.told_until,
+            default_site: parts.default_site,
+            correction_horizon: parts.correction_horizon,
+            unsure: Unsure::default(),
+        }
+    }
+
+    /// What a start owes to Kafka: of the log's `changes`, those that it may lack. Who has one already knows it by its
+    /// `seq`. To be called once, before the first step.
+    #[must_use]
+    pub fn begin(&mut self, changes: &[Alarm], last: Option<&State>) -> Vec<Effect> {
+        self.unsure = Unsure::after(changes, last);
+        let is_there = |change: &Alarm| last.is_some_and(|state| state.has_told(&change.site, change.seq));
+        let owed = changes.iter().filter(|change| !is_there(change));
+        owed.map(|change| Effect::Republish(Box::new(change.clone()))).collect()
+    }
+
+    /// The refused records of `chunk`, which is to be stepped after it. A press for help among them is an alarm of its
+    /// own, and waits for no query.
+    pub fn refuse(&mut self, now: EventTime, chunk: &Chunk) -> Vec<Effect> {
+        let told_until = self.told_until.get(&chunk.partition).copied().unwrap_or(i64::MIN);
+        let letters = chunk.dead_letters.iter().filter(|letter| letter.position.offset >= told_until);
+        let letters: Vec<DeadLetter> = letters.cloned().collect();
+        let press = |letter: &DeadLetter| hexwatch_alarm::unreadable_press(letter, &self.default_site);
+        let presses: Vec<RuleHit> = letters.iter().filter_map(press).collect();
+        let mut effects = tell(self.book.apply_hits(&presses, now));
+        effects.extend(letters.iter().map(|letter| Effect::Refuse(Box::new(letter.clone()))));
+        self.ledger.refuse(letters);
+        effects
+    }
+
+    /// Takes one input at `now`.
+    pub fn step(&mut self, now: EventTime, input: Input) -> Result<Vec<Effect>> {
+        let stepped = self.engine.step(now, input)?;
+        self.hand_on(now, stepped)
+    }
+
+    /// Takes one input at `now`, where more waits behind it: see [`Engine::step_ahead`].
+    pub fn step_ahead(&mut self, now: EventTime, input: Input) -> Result<Vec<Effect>> {
+        let stepped = self.engine.step_ahead(now, input)?;
+        self.hand_on(now, stepped)
+    }
+
+    /// Does what a person asks.
+    pub fn act(&mut self, now: EventTime, alarm: &AlarmId, action: &Action, actor: &str) -> Vec<Effect> {
+        let done = self.book.act(alarm, action, actor, now);
+        let mut effects = tell(done.iter().cloned().collect());
+        effects.push(Effect::Answer(Box::new(done)));
+        effects
+    }
+
+    /// Brings back what was shelved until now.
+    pub fn tick(&mut self, now: EventTime) -> Vec<Effect> {
+        tell(self.book.tick(now))
+    }
+
+    /// Everything has been read: closes every window and fires the timers that are due.
+    pub fn finish(&mut self, now: EventTime) -> Result<Vec<Effect>> {
+        let mut effects = self.step(now, Input::Finished)?;
+        self.score(now, EventTime::MAX, &mut effects);
+        Ok(effects)
+    }
+
+    /// What is to be committed after these effects: the rows since the last commit, and the place in the records that
+    /// they follow from. `None` while what a restart reads again is not complete. The commit may begin when all that
+    /// was published so far is with Kafka, and not before: its records are never read again for an outlet's sake.
+    pub fn commit(&mut self, now: EventTime) -> Result<(Vec<Effect>, Option<Commit>)> {
+        let effects = self.step(now, Input::Tick)?;
+        let Some(engine) = self.engine.checkpoint() else { return Ok((effects, None)) };
+        let told = Some(self.book.latest_seq().clone());
+        let (devices, unsure) = (self.book.device_states(), self.unsure.ids());
+        let state = State { engine, devices, told, unsure };
+        Ok((effects, Some(self.ledger.take(&state)?)))
+    }
+
+    /// How many rows wait for a commit.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.ledger.len()
+    }
+
+    /// Whether what a commit covers is still being read again.
+    #[must_use]
+    pub fn is_restoring(&self) -> bool {
+        self.engine.is_restoring()
+    }
+
+    /// Partitions of which so many rows wait for others that no more should be read: see [`Engine::overfull`].
+    pub fn overfull(&self) -> impl Iterator<Item = &Partition> {
+        self.engine.overfull()
+    }
+
+    /// How many registered sensors are silent.
+    #[must_use]
+    pub fn silent(&self) -> usize {
+        self.scores.as_ref().map_or(0, Scores::silent)
+    }
+
+    /// The alarms that are not over, as they stand.
+    #[must_use]
+    pub fn standing(&self) -> Vec<Alarm> {
+        self.book.alarms().filter(|alarm| alarm.state != AlarmState::Normal).cloned().collect()
+    }
+
+    /// Takes the machine apart; its engine can be [renewed](Engine::renewed).
+    #[must_use]
+    pub fn into_engine(self) -> Engine {
+        self.engine
+    }
+
+    fn hand_on(&mut self, now: EventTime, stepped: Effects) -> Result<Vec<Effect>> {
+        // What devices say of themselves comes before the hits of the same step are judged.
+        for (device, state, at) in stepped.waiting.iter().chain(&stepped.admitted).flat_map(device_states) {
+            self.book.device_state(device, state, at);
+        }
+        // In this order: a finding that a late record moved is taken back and given again in the same step.
+        let mut changes = self.book.withdraw_hits(&stepped.withdrawn_hits, now);
+        changes.extend(self.book.apply_hits(&stepped.hits, now));
+        self.unsure.found(&stepped.hits);
+        if let Some(watermark) = stepped.watermark {
+            let horizon = self.correction_horizon;
+            changes.extend(self.unsure.take_back(&mut self.book, horizon, watermark, now));
+        }
+        let mut effects = tell(changes);
+        effects.extend(stepped.accounts.iter().map(|(topic, account)| Effect::Account(*topic, *account)));
+        effects.extend(stepped.rows.into_iter().filter_map(|rows| self.view(rows)));
+        if let Some(scores) = &mut self.scores {
+            stepped.admitted.iter().for_each(|batch| scores.hear(&batch.records));
+        }
+        if let Some(watermark) = stepped.watermark {
+            effects.push(Effect::Watermark(watermark));
+            self.score(now, watermark, &mut effects);
+        }
+        self.ledger.late(&stepped.late, self.engine.watermark().unwrap_or(EventTime::MIN))?;
+        self.ledger.admit(stepped.admitted);
+        Ok(effects)
+    }
+
+    /// Where rows of a view go.
+    fn view(&mut self, rows: ViewRows) -> Option<Effect> {
+        if let Some(scores) = self.scores.as_mut().filter(|scores| scores.feeds(&rows.view)) {
+            scores.take(&rows.view, &rows.records);
+            return None;
+        }
+        match rows.output {
+            Output::Table => {
+                self.ledger.view(&rows);
+                None
+            }
+            Output::Topic => Some(Effect::Publish(rows)),
+            Output::None => None,
+        }
+    }
+
+    fn score(&mut self, now: EventTime, watermark: EventTime, effects: &mut Vec<Effect>) {
+        let Some(scores) = &mut self.scores else { return };
+        let risks = scores.advance(watermark);
+        if !risks.is_empty() {
+            self.ledger.risks(&risks);
+            effects.push(Effect::Risks(watermark.min(now), risks));
+        }
+    }
+}
+
+/// The log first, then everybody who has to hear.
+fn tell(changes: Vec<Alarm>) -> Vec<Effect> {
+    if changes.is_empty() {
+        return Vec::new();
+    }
+    let heard = changes.clone().into_iter().map(|change| Effect::Tell(Box::new(change)));
+    std::iter::once(Effect::Log(changes)).chain(heard).collect()
+}

@@ -1,0 +1,42 @@
+//! What a start needs beside the records, as a commit of the history keeps it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use hexwatch_alarm::DeviceStates;
+use hexwatch_contract::alarm::AlarmId;
+use hexwatch_stream::Checkpoint;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Written with each commit, in JSON.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// Where the engine takes up.
+    #[serde(flatten)]
+    pub engine: Checkpoint,
+    /// What devices had said of themselves: longer ago, perhaps, than records are read again.
+    #[serde(default)]
+    pub devices: DeviceStates,
+    /// For each site the last change that Kafka has for certain. A version that did not keep it counts as having told
+    /// everything.
+    #[serde(default)]
+    pub told: Option<BTreeMap<String, u64>>,
+    /// Alarms that were told before a restart and that no rule has found again since.
+    #[serde(default)]
+    pub unsure: BTreeSet<AlarmId>,
+}
+
+impl State {
+    /// From the state of the last commit; `None` before there was one.
+    ///
+    /// # Errors
+    /// Where it is not one of ours.
+    pub fn read(number: i64, state: &Value) -> serde_json::Result<Option<Self>> {
+        if number == 0 || state.is_null() { Ok(None) } else { Self::deserialize(state).map(Some) }
+    }
+
+    /// Whether Kafka has change `seq` of `site`.
+    pub(super) fn has_told(&self, site: &str, seq: u64) -> bool {
+        self.told.as_ref().is_none_or(|told| told.get(site).is_some_and(|last| seq <= *last))
+    }
+}

@@ -1,0 +1,26 @@
+//! Protocols that are broken on purpose, to show that the simulation would notice.
+
+/// What the driver does wrong.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Flaw {
+    /// Nothing.
+    None,
+    /// A table notes that its records are done in an entry before the one with their rows.
+    OffsetsBeforeRows,
+    /// The checkpoint is written before the tables.
+    CheckpointBeforeTables,
+    /// Sockets hear of an alarm before it is in the log.
+    ToldBeforeLogged,
+    /// The alarm log is written and never synced.
+    LogNotSynced,
+    /// Data files are named before they are synced.
+    FilesNotSynced,
+    /// A restart reads on where the last commit ended, without what duplicates and open windows need.
+    MemoryNotRebuilt,
+    /// A table takes whatever a writer hands in, whoever wrote to it in between.
+    NobodyFenced,
+    /// A commit does not wait for what is on its way to Kafka.
+    CommitBeforeDelivery,
+    /// A restart does not take unfinished rows of derived tables back.
+    NothingTakenBack,
+}

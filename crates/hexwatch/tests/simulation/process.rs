@@ -1,0 +1,301 @@
+//! The process: the machine of the product, driven as the pipeline drives it, over the modelled disk and outlets.
+
+use hexwatch::machine::{Effect, Machine, Parts, State};
+use hexwatch_alarm::{Action, Book, Settings, Surroundings};
+use hexwatch_contract::{Account, Cell, EventTime, Offsets};
+use hexwatch_history::{Commit, Resume};
+use hexwatch_stream::{Engine, Input};
+
+use super::chance::{Faults, Stop};
+use super::committer::{Committer, Progress, Writer};
+use super::disk::Disk;
+use super::flaw::Flaw;
+use super::outlets::Outlets;
+use super::world::{self, Log, World};
+
+/// Everything outside of the process that its effects reach.
+pub(crate) struct Surface<'a> {
+    pub(crate) disk: &'a mut Disk,
+    pub(crate) outlets: &'a mut Outlets,
+    pub(crate) faults: &'a mut Faults,
+    pub(crate) account: &'a mut Account,
+    pub(crate) flaw: Flaw,
+    pub(crate) now: EventTime,
+}
+
+/// How far a partition has been read.
+struct Reading {
+    next: usize,
+    at_end: bool,
+}
+
+/// What dies in a crash.
+pub(crate) struct Process {
+    machine: Machine,
+    readings: Vec<Reading>,
+    pub(crate) committer: Committer,
+    queued: Option<Commit>,
+}
+
+fn bug(error: &anyhow::Error) -> Stop {
+    Stop::Violation(format!("failed with: {error:#}"))
+}
+
+impl Process {
+    /// Starts as the pipeline does: opens the disk, rebuilds the book, takes up where the last commit ended.
+    pub(crate) fn start(
+        engine: Engine,
+        world: &World,
+        on: &mut Surface<'_>,
+    ) -> Result<Self, Box<(Engine, Stop)>> {
+        match Self::open(on) {
+            Ok((writer, state, book)) => Self::take_up(engine, world, on, writer, state.as_ref(), book),
+            Err(stop) => Err(Box::new((engine, stop))),
+        }
+    }
+
+    fn open(on: &mut Surface<'_>) -> Result<(Writer, Option<State>, Book), Stop> {
+        if on.flaw != Flaw::LogNotSynced {
+            on.disk.sync_log();
+        }
+        on.faults.boundary()?;
+        on.disk.keep_tables();
+        let writer = Writer::open(on.disk, on.faults, on.flaw)?;
+        let checkpoint = &writer.takeover.checkpoint;
+        let state = State::read(checkpoint.number, &checkpoint.state)?;
+        let locate = |_: Cell| Surroundings::default();
+        let mut book = Book::replay(Settings::default(), locate, on.disk.changes())?;
+        if let Some(state) = &state {
+            book.resume_devices(state.devices.clone());
+        }
+        Ok((writer, state, book))
+    }
+
+    fn take_up(
+        mut engine: Engine,
+        world: &World,
+        on: &mut Surface<'_>,
+        writer: Writer,
+        state: Option<&State>,
+        book: Book,
+    ) -> Result<Self, Box<(Engine, Stop)>> {
+        let resume = Resume::of(&writer.takeover.checkpoint, writer.takeover.report.clone());
+        let mut starts = Offsets::new();
+        if let Some(state) = state {
+            starts = state.engine.replay_from();
+            engine.restore(state.engine.clone());
+        }
+        if on.flaw == Flaw::MemoryNotRebuilt {
+            starts.clone_from(&resume.offsets);
+        }
+        let start = |log: &Log| usize::try_from(starts.get(&log.partition).copied().unwrap_or(0)).unwrap();
+        let machine = Machine::new(Parts {
+            engine,
+            book,
+            scores: None,
+            view_keys: view_keys(),
+            told_until: resume.offsets,
+            default_site: world::SITE.to_owned(),
+            correction_horizon: world::HORIZON,
+        });
+        let mut process = Self {
+            machine,
+            readings: world.logs.iter().map(|log| Reading { next: start(log), at_end: false }).collect(),
+            committer: Committer::new(writer),
+            queued: None,
+        };
+        match process.begin(world, on, state) {
+            Ok(()) => Ok(process),
+            Err(stop) => Err(Box::new((process.into_engine(), stop))),
+        }
+    }
+
+    fn begin(&mut self, world: &World, on: &mut Surface<'_>, state: Option<&State>) -> Result<(), Stop> {
+        on.outlets.compare(on.disk.changes())?;
+        let changes: Vec<_> = on.disk.changes().cloned().collect();
+        execute(self.machine.begin(&changes, state), on)?;
+        let partitions = world.logs.iter().map(|log| (log.partition.clone(), log.topic)).collect();
+        self.step(Input::Assigned(partitions), on)
+    }
+
+    pub(crate) fn into_engine(self) -> Engine {
+        self.machine.into_engine()
+    }
+
+    fn step(&mut self, input: Input, on: &mut Surface<'_>) -> Result<(), Stop> {
+        let effects = self.machine.step(on.now, input).map_err(|error| bug(&error))?;
+        execute(effects, on)
+    }
+
+    /// What a crash leaves: the plans of the engine, and a committer that may only be asleep.
+    pub(crate) fn take_apart(self) -> (Engine, Committer) {
+        (self.machine.into_engine(), self.committer)
+    }
+
+    /// Tells the machine which partitions have grown since they were read to their end.
+    pub(crate) fn notice(&mut self, world: &World, on: &mut Surface<'_>) -> Result<(), Stop> {
+        for (at, log) in world.logs.iter().enumerate() {
+            if self.readings[at].at_end && self.readings[at].next < log.end(on.now) {
+                self.readings[at].at_end = false;
+                self.step(Input::Behind(log.partition.clone()), on)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads at most `most` records of partition `at`, or finds its end. `ahead`: more waits behind them.
+    pub(crate) fn read(
+        &mut self,
+        world: &World,
+        at: usize,
+        most: usize,
+        ahead: bool,
+        on: &mut Surface<'_>,
+    ) -> Result<(), Stop> {
+        let log = &world.logs[at];
+        let (from, end) = (self.readings[at].next, log.end(on.now));
+        if from >= end {
+            if std::mem::replace(&mut self.readings[at].at_end, true) {
+                return Ok(());
+            }
+            return self.step(Input::AtEnd(log.partition.clone()), on);
+        }
+        let to = end.min(from + most);
+        self.readings[at].next = to;
+        on.faults.note(|| format!("read {} {from}..{to} at {}", log.partition, on.now));
+        let chunk = log.chunk(from, to);
+        execute(self.machine.refuse(on.now, &chunk), on)?;
+        let input = Input::Chunk(chunk);
+        let stepped =
+            if ahead { self.machine.step_ahead(on.now, input) } else { self.machine.step(on.now, input) };
+        execute(stepped.map_err(|error| bug(&error))?, on)
+    }
+
+    /// Whether partition `at` has been read to its end and said so.
+    pub(crate) fn is_at_end(&self, at: usize) -> bool {
+        self.readings[at].at_end
+    }
+
+    /// Whether every partition has been read to its last record.
+    pub(crate) fn has_read_all(&self, world: &World) -> bool {
+        self.readings
+            .iter()
+            .zip(&world.logs)
+            .all(|(reading, log)| reading.at_end && reading.next == log.len())
+    }
+
+    pub(crate) fn tick(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        execute(self.machine.tick(on.now), on)?;
+        self.step(Input::Tick, on)
+    }
+
+    /// A person acts on an alarm that was heard of.
+    pub(crate) fn act(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        let Some(alarm) = on.outlets.any_heard(&mut on.faults.chance).map(|change| change.alarm_id.clone())
+        else {
+            return Ok(());
+        };
+        let action = if on.faults.chance.one_in(3) { Action::Unack } else { Action::Ack };
+        execute(self.machine.act(on.now, &alarm, &action, "p1"), on)
+    }
+
+    /// Hands a commit over, where there is room for one.
+    pub(crate) fn commit(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        if self.queued.is_some() {
+            return Ok(());
+        }
+        let (effects, commit) = self.machine.commit(on.now).map_err(|error| bug(&error))?;
+        execute(effects, on)?;
+        self.queued = commit;
+        Ok(())
+    }
+
+    /// Whether nothing waits for the history.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.queued.is_none() && self.committer.is_idle() && !self.machine.is_restoring()
+    }
+
+    /// Lets the committer do one step. A process whose committer fails ends.
+    pub(crate) fn proceed(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        if self.committer.is_idle()
+            && let Some(commit) = self.queued.take()
+        {
+            self.committer.begin(commit, on.outlets);
+        }
+        match self.committer.proceed(on.disk, on.outlets, on.faults, on.flaw)? {
+            Progress::Fine => Ok(()),
+            Progress::Replaced => Err(Stop::Crash),
+        }
+    }
+}
+
+fn view_keys() -> std::collections::BTreeMap<std::sync::Arc<str>, Vec<String>> {
+    let heat = ["cell", "window_start"].map(str::to_owned).to_vec();
+    [
+        ("heat".into(), heat),
+        ("r10_panic".into(), vec![]),
+        ("r13_gas".into(), vec![]),
+        ("r17_silent".into(), vec![]),
+    ]
+    .into()
+}
+
+/// Executes `effects` in their order; the process may die before and after each.
+fn execute(mut effects: Vec<Effect>, on: &mut Surface<'_>) -> Result<(), Stop> {
+    if on.flaw == Flaw::ToldBeforeLogged {
+        effects.sort_by_key(|effect| matches!(effect, Effect::Log(_)));
+    }
+    for effect in effects {
+        on.faults.boundary()?;
+        on.faults.note(|| format!("  {}", told(&effect)));
+        execute_one(effect, on)?;
+    }
+    on.faults.boundary()
+}
+
+fn execute_one(effect: Effect, on: &mut Surface<'_>) -> Result<(), Stop> {
+    match effect {
+        Effect::Log(changes) => {
+            on.disk.append(changes);
+            on.faults.boundary()?;
+            if on.flaw != Flaw::LogNotSynced {
+                on.disk.sync_log();
+            }
+        }
+        Effect::Tell(change) => {
+            on.outlets.send_alarm(&change);
+            on.outlets.hear(&change)?;
+        }
+        Effect::Republish(change) => on.outlets.send_alarm(&change),
+        Effect::Account(_, account) => {
+            if !account.balances() {
+                return Stop::violation(format!("an account does not balance: {account:?}"));
+            }
+            *on.account += account;
+        }
+        Effect::Publish(rows) => on.outlets.send_rows(&rows),
+        Effect::Answer(_) | Effect::Refuse(_) | Effect::Watermark(_) | Effect::Risks(..) => {}
+    }
+    Ok(())
+}
+
+/// An effect in a trace.
+fn told(effect: &Effect) -> String {
+    let change = |change: &hexwatch_contract::alarm::Alarm| {
+        format!(
+            "{} {} {} {:?} at {}",
+            change.seq, change.rule, change.key, change.transition, change.changed_at
+        )
+    };
+    match effect {
+        Effect::Log(changes) => format!("log {}", changes.iter().map(change).collect::<Vec<_>>().join(", ")),
+        Effect::Tell(one) => format!("tell {}", change(one)),
+        Effect::Republish(one) => format!("republish {}", change(one)),
+        Effect::Publish(rows) => format!(
+            "publish {:?}, withdraw {:?}",
+            super::outlets::view_rows(&rows.records),
+            super::outlets::view_rows(&rows.withdrawn)
+        ),
+        other => format!("{other:?}"),
+    }
+}
