@@ -3,6 +3,7 @@
 
 mod alarms;
 mod arrays;
+mod gaps;
 mod ledger;
 mod records;
 mod reference;
@@ -12,6 +13,7 @@ use arrow::datatypes::SchemaRef;
 
 pub use alarms::{alarm_batch, alarm_changes};
 pub use arrays::{input_type, inputs_type};
+pub use gaps::{gap_batch, gaps};
 pub use ledger::{access_audit, audit_batch, incidents, receipts};
 pub use records::{dead_letter_batch, dead_letters, late_batch, late_events};
 pub use reference::{checkpoints, devices, grid_cells, grids, zones};
@@ -41,6 +43,7 @@ pub const TABLES: &[(&str, &str)] = &[
     ("grid_cells", "which share of a cell lies in which grid"),
     ("checkpoints", "where patrols scan"),
     ("access_audit", "what persons have read"),
+    ("gaps", "records that could not be read, and who accepted it"),
 ];
 
 /// The schema of a table of the catalog; `None` where there is no such table.
@@ -60,6 +63,7 @@ pub fn schema(table: &str) -> Option<SchemaRef> {
         "grid_cells" => grid_cells(),
         "checkpoints" => checkpoints(),
         "access_audit" => access_audit(),
+        "gaps" => gaps(),
         _ => event::schema(Topic::from_table(table)?),
     };
     Some(schema)

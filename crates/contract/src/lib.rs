@@ -12,6 +12,7 @@ pub mod chunk;
 pub mod dead_letter;
 pub mod event;
 pub mod fault;
+pub mod gap;
 pub mod live;
 pub mod position;
 pub mod risk;

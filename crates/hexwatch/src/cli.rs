@@ -97,6 +97,10 @@ pub(crate) struct Run {
     /// Read to the ends the topics have at the start, close all windows, commit, account, and end.
     #[arg(long)]
     pub(crate) until_end: bool,
+    /// Go on without records that cannot be read any more, because their topic was made anew or they were kept too
+    /// short; what is missing is noted in the table `gaps`.
+    #[arg(long)]
+    pub(crate) accept_gap: bool,
 }
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]

@@ -11,6 +11,8 @@ use hexwatch_contract::Topic;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use crate::crash_point::CrashAt;
+
 /// The complete and commented reference.
 pub(crate) const DEFAULT: &str = include_str!("default.toml");
 /// What every environment variable of ours starts with; `__` separates the levels.
@@ -27,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) history: History,
     pub(crate) server: Server,
     pub(crate) limits: Limits,
+    pub(crate) debug: Debugging,
 }
 
 /// `[kafka]`
@@ -40,6 +43,8 @@ pub(crate) struct Kafka {
     pub(crate) publish: bool,
     pub(crate) topics: BTreeMap<Topic, Vec<String>>,
     pub(crate) properties: BTreeMap<String, String>,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) discover_every: Duration,
 }
 
 /// `[time]`
@@ -114,6 +119,13 @@ pub(crate) struct Limits {
     pub(crate) queue_chunks: usize,
 }
 
+/// `[debug]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Debugging {
+    pub(crate) crash_at: CrashAt,
+}
+
 fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).map_err(serde::de::Error::custom)
@@ -174,6 +186,12 @@ impl Config {
         }
         shown
     }
+}
+
+/// Whose login of this machine the process runs under.
+pub(crate) fn login_name() -> String {
+    let named = ["USER", "LOGNAME"].into_iter().find_map(std::env::var_os);
+    named.map_or_else(|| "unknown".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 /// Lays `over` on `under`, table by table.
@@ -237,6 +255,13 @@ mod tests {
     fn an_unknown_key_is_refused_by_name() {
         let error = format!("{:#}", load(&[("HEXWATCH__KAFKA__BROKER", "a:1")]).unwrap_err());
         assert!(error.contains("broker") && error.contains("brokers"), "{error}");
+    }
+
+    #[test]
+    fn a_point_to_die_at_that_does_not_exist_is_refused_with_those_that_do() {
+        load(&[("HEXWATCH__DEBUG__CRASH_AT", "before-checkpoint:2")]).unwrap();
+        let error = format!("{:#}", load(&[("HEXWATCH__DEBUG__CRASH_AT", "noon")]).unwrap_err());
+        assert!(error.contains("noon") && error.contains("before-checkpoint"), "{error}");
     }
 
     #[test]

@@ -25,6 +25,7 @@ use hexwatch_contract::{Classified, Fault};
 use self::index::{Index, Place};
 use self::record::Found;
 use crate::durability::{Durability, create_folders};
+use crate::failpoints::{Failpoints, NoFailpoints, Point, Step};
 
 const MAGIC: &[u8; 8] = b"HXALARM1";
 /// A new segment is begun behind this many bytes.
@@ -103,6 +104,7 @@ pub struct AlarmLogRecovery {
 pub struct AlarmLog {
     folder: PathBuf,
     durability: Arc<dyn Durability>,
+    failpoints: Arc<dyn Failpoints>,
     segment_bytes: u64,
     /// A mutex, not a queue: an append is one sync, and its caller must not go on before it has returned.
     tail: Mutex<Tail>,
@@ -130,13 +132,33 @@ impl AlarmLog {
         segment_bytes: u64,
     ) -> Result<(Self, AlarmLogRecovery)> {
         create_folders(folder, &*durability).map_err(io_error("creating", folder))?;
-        let log = Self { folder: folder.to_owned(), durability, segment_bytes, tail: Mutex::default() };
+        let failpoints = Arc::new(NoFailpoints);
+        let log =
+            Self { folder: folder.to_owned(), durability, failpoints, segment_bytes, tail: Mutex::default() };
         let mut recovery = AlarmLogRecovery::default();
         let segments = log.segments()?;
         for (position, segment) in segments.iter().enumerate() {
             log.recover(*segment, position + 1 == segments.len(), &mut recovery)?;
         }
+        if let Some(last) = segments.last() {
+            log.keep(*last)?;
+        }
         Ok((log, recovery))
+    }
+
+    /// The same log, with failpoints of a test's own.
+    pub(crate) fn with_failpoints(self, failpoints: Arc<dyn Failpoints>) -> Self {
+        Self { failpoints, ..self }
+    }
+
+    /// Syncs the last segment and the names of all: a process that died between its write and its sync has left whole
+    /// records that are counted on from now on, and that a power loss could still take.
+    fn keep(&self, segment: u64) -> Result<()> {
+        let path = self.path(segment);
+        File::open(&path)
+            .and_then(|file| self.durability.sync_file(&path, &file))
+            .map_err(io_error("syncing", &path))?;
+        self.durability.sync_folder(&self.folder).map_err(io_error("syncing", &self.folder))
     }
 
     /// Appends `alarms`, all or none of them, and returns when they are on the disk. Each must carry its
@@ -151,12 +173,13 @@ impl AlarmLog {
         }
         let mut tail = self.lock();
         let last_seqs = tail.index.check(alarms)?;
+        self.reach(&Point::Before(Step::AlarmLog))?;
         let bytes = record::encode(alarms)
             .map_err(AlarmLogError::Encode)?
             .ok_or(AlarmLogError::TooLarge { changes: alarms.len() })?;
         let place = self.write(&mut tail, &bytes).inspect_err(|_| tail.torn = true)?;
         tail.index.insert(last_seqs, place);
-        Ok(())
+        self.reach(&Point::After(Step::AlarmLog))
     }
 
     /// The changes of `site` after `seq`, oldest first, at most `limit`.
@@ -184,6 +207,10 @@ impl AlarmLog {
     #[must_use]
     pub fn last_seqs(&self) -> BTreeMap<String, u64> {
         self.lock().index.last_seqs()
+    }
+
+    fn reach(&self, point: &Point) -> Result<()> {
+        self.failpoints.reach(point).map_err(io_error("appending to", &self.folder))
     }
 
     fn lock(&self) -> MutexGuard<'_, Tail> {
@@ -278,10 +305,12 @@ impl AlarmLog {
         }
         let magic = if offset == 0 { &MAGIC[..] } else { &[] };
         file.write_all(&[magic, bytes].concat()).map_err(io_error("writing to", &path))?;
+        self.reach(&Point::Before(Step::AlarmLogSync))?;
         self.durability.sync_file(&path, &file).map_err(io_error("syncing", &path))?;
         if offset == 0 {
             self.durability.sync_folder(&self.folder).map_err(io_error("syncing", &self.folder))?;
         }
+        self.reach(&Point::After(Step::AlarmLogSync))?;
         let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
         let place = Place { segment, offset: offset + magic.len() as u64, length };
         *tail = Tail {

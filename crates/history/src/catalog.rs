@@ -63,8 +63,16 @@ pub(crate) fn schema(folder: &str) -> Option<SchemaRef> {
 
 /// The column by which rows are replayed.
 pub(crate) fn time_column(schema: &Schema) -> Option<&'static str> {
-    const TIMES: [&str; 7] =
-        ["time", "changed_at", "window_end", "at", "refused_at", "committed_at", "window_start"];
+    const TIMES: [&str; 8] = [
+        "time",
+        "changed_at",
+        "window_end",
+        "at",
+        "refused_at",
+        "committed_at",
+        "accepted_at",
+        "window_start",
+    ];
     TIMES.into_iter().find(|name| {
         schema.field_with_name(name).is_ok_and(|field| matches!(field.data_type(), DataType::Timestamp(..)))
     })

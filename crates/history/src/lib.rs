@@ -17,6 +17,7 @@ mod history;
 mod log_tail;
 mod maintenance;
 mod order;
+mod plan;
 mod positions;
 mod read;
 mod reader;
@@ -25,6 +26,7 @@ mod storable;
 mod table;
 mod table_name;
 mod tables;
+mod takeover;
 mod writer;
 
 #[cfg(test)]
@@ -32,11 +34,16 @@ mod crash_tests;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod forgetful_disk;
+#[cfg(test)]
+mod power_cut_tests;
+#[cfg(test)]
 mod power_loss_tests;
 #[cfg(test)]
 mod reader_tests;
 
 pub use alarm_log::{AlarmLog, AlarmLogError, AlarmLogRecovery};
+pub use checkpoint::Checkpoint;
 pub use commit::{Commit, Committed, Resume};
 pub use durability::{Durability, Fsync};
 pub use durable_store::DurableStore;
@@ -45,7 +52,8 @@ pub use failpoints::{Failpoints, NoFailpoints, Point, Step};
 pub use history::History;
 pub use log_tail::SetAside;
 pub use maintenance::Compaction;
+pub use plan::{Part, Plan};
 pub use reader::Reader;
-pub use recovery::RecoveryReport;
 pub use table_name::TableName;
+pub use takeover::{Behind, Duty, RecoveryReport, Takeover};
 pub use writer::Writer;

@@ -1,10 +1,7 @@
 //! A power loss, which `kill -9` cannot show: whatever was not synced is gone.
 
-use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
@@ -18,62 +15,9 @@ use crate::durable_store::DurableStore;
 use crate::error::HistoryError;
 use crate::failpoints::{Failpoints, NoFailpoints, Point};
 use crate::fixtures::{Unsynced, access, alarm, clock, commit, count, view, view_rows};
+use crate::forgetful_disk::ForgetfulDisk;
 use crate::history::History;
 use crate::table_name::TableName;
-
-/// Remembers what each file held when it was last synced, and which names each folder had.
-#[derive(Debug, Default)]
-struct ForgetfulDisk(Mutex<Synced>);
-
-#[derive(Debug, Default)]
-struct Synced {
-    /// By inode; the open file keeps the number from being given to another.
-    contents: HashMap<u64, (Vec<u8>, File)>,
-    folders: HashMap<PathBuf, BTreeMap<OsString, Option<u64>>>,
-}
-
-impl Durability for ForgetfulDisk {
-    fn sync_file(&self, path: &Path, file: &File) -> io::Result<()> {
-        let inode = file.metadata()?.ino();
-        self.0.lock().unwrap().contents.insert(inode, (fs::read(path)?, file.try_clone()?));
-        Ok(())
-    }
-
-    fn sync_folder(&self, folder: &Path) -> io::Result<()> {
-        let mut names = BTreeMap::new();
-        for entry in fs::read_dir(folder)? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            names.insert(entry.file_name(), metadata.is_file().then(|| metadata.ino()));
-        }
-        self.0.lock().unwrap().folders.insert(folder.to_owned(), names);
-        Ok(())
-    }
-}
-
-impl ForgetfulDisk {
-    /// What is left of `folder` after the power has gone, in a folder of its own.
-    fn power_loss(&self, folder: &Path) -> TempDir {
-        let left = TempDir::new().unwrap();
-        self.0.lock().unwrap().restore(folder, left.path());
-        left
-    }
-}
-
-impl Synced {
-    fn restore(&self, folder: &Path, to: &Path) {
-        for (name, inode) in self.folders.get(folder).into_iter().flatten() {
-            if let Some(inode) = inode {
-                // The name is there; a content that was never synced is empty.
-                let content = self.contents.get(inode).map_or(&[][..], |(content, _)| content);
-                fs::write(to.join(name), content).unwrap();
-            } else {
-                fs::create_dir(to.join(name)).unwrap();
-                self.restore(&folder.join(name), &to.join(name));
-            }
-        }
-    }
-}
 
 fn records(from: i64, to: i64) -> Commit {
     let rows = vec![
@@ -110,7 +54,7 @@ async fn what_a_commit_and_the_alarm_log_have_acknowledged_survives_a_power_loss
         let left = disk.power_loss(folder.path());
         let reopened = History::open(left.path(), clock()).await.unwrap();
         assert_eq!(reopened.writer.resume().number, step + 1);
-        assert_eq!(reopened.writer.resume().report, crate::recovery::RecoveryReport::default());
+        assert_eq!(reopened.writer.resume().report, crate::takeover::RecoveryReport::default());
         assert_eq!(counts(left.path()).await, [step * 10 + 10, step + 1, step + 1]);
     }
 }
@@ -142,9 +86,18 @@ async fn a_power_loss_within_a_commit_leaves_a_history_that_goes_on_exactly() {
     history.writer.commit(&records(20, 40)).await.unwrap();
 
     let left = std::mem::take(&mut *plug.left.lock().unwrap());
-    assert_eq!(left.len(), 14, "three tables and a checkpoint");
+    assert_eq!(left.len(), 6 + 4 + 14, "taking over two tables, an append, three tables and a checkpoint");
     for (point, left) in left {
         let mut history = History::open(left.path(), clock()).await.unwrap();
+        if history.alarms.last_seq("a") == 0 {
+            assert!(
+                point.contains("TakeOver")
+                    || point.contains("Reopen")
+                    || point.starts_with("Before(AlarmLog"),
+                "{point}"
+            );
+            history.alarms.append(&[alarm("a", 1)]).unwrap();
+        }
         let next = history.writer.resume().offsets.into_values().next().unwrap();
         if next == 20 {
             history.writer.commit(&records(20, 40)).await.unwrap();

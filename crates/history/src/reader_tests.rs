@@ -45,7 +45,7 @@ async fn reference_tables_hold_what_was_put_there_last_and_survive_a_restart() {
     let error = history.writer.replace_reference("access", &access(0..1)).await.unwrap_err();
     assert!(error.to_string().contains("only a reference table is replaced"), "{error}");
     drop(history);
-    assert_eq!(open(&folder).await.writer.resume().report, crate::recovery::RecoveryReport::default());
+    assert_eq!(open(&folder).await.writer.resume().report, crate::takeover::RecoveryReport::default());
     assert_eq!(count(folder.path(), "grid_cells").await, 2);
 }
 

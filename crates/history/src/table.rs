@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::parquet::basic::{Compression, Encoding};
 use datafusion::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use datafusion::parquet::schema::types::ColumnPath;
@@ -248,13 +248,17 @@ fn added_file(action: Action) -> Option<Add> {
 }
 
 /// How columns of `schema` are laid down. A dictionary is built for nothing where nearly every value is
-/// new: there times and numbers go down as differences, and ids as they are.
+/// new: there times and numbers go down as differences, and ids as they are. The least and the greatest value
+/// of a file are kept where they lead a query past files: of times, of places in Kafka and on the map.
 fn writer_properties(schema: &Schema) -> WriterProperties {
     let mut properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
-        .set_statistics_enabled(EnabledStatistics::Chunk);
+        .set_statistics_enabled(EnabledStatistics::None);
     for field in schema.fields() {
         let column = ColumnPath::from(field.name().as_str());
+        if leads_past_files(field) {
+            properties = properties.set_column_statistics_enabled(column.clone(), EnabledStatistics::Chunk);
+        }
         match (field.name().as_str(), field.data_type()) {
             ("id" | "payload" | "payload_sha256" | "row", _) => {
                 properties = properties.set_column_dictionary_enabled(column, false);
@@ -268,6 +272,11 @@ fn writer_properties(schema: &Schema) -> WriterProperties {
         }
     }
     properties.build()
+}
+
+fn leads_past_files(field: &Field) -> bool {
+    const NAMES: [&str; 5] = ["cell", "partition", "offset", "seq", "_order"];
+    matches!(field.data_type(), DataType::Timestamp(..)) || NAMES.contains(&field.name().as_str())
 }
 
 /// The action that takes `file` out of its table again.

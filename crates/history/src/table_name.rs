@@ -22,6 +22,8 @@ pub enum TableName {
     DeadLetters,
     /// Rows too late to correct anything.
     LateEvents,
+    /// Records that could not be read any more.
+    Gaps,
     /// Scores, corrections included.
     RiskCells,
     /// A view's result rows, corrections included.
@@ -47,6 +49,7 @@ impl TableName {
             Self::Events(topic) => topic.table().to_owned(),
             Self::DeadLetters => "dead_letters".to_owned(),
             Self::LateEvents => "late_events".to_owned(),
+            Self::Gaps => "gaps".to_owned(),
             Self::RiskCells => RISK_CELLS.to_owned(),
             Self::View { name, .. } => format!("{VIEW_PREFIX}{name}"),
         }

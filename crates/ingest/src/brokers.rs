@@ -106,9 +106,10 @@ impl Brokers {
             // How long the broker may hold a fetch back for want of data: no alarm waits longer than this.
             .set("fetch.wait.max.ms", "100")
             .set("fetch.min.bytes", "1")
-            // Memory: the local queue holds 16 MiB for all partitions together (64 MiB by default), a fetch 8 MiB.
+            // Memory: the local queue holds 16 MiB for all partitions together (64 MiB by default), a fetch 8 MiB;
+            // of each partition no more messages wait than chunks can be made of meanwhile.
             .set("queued.max.messages.kbytes", "16384")
-            .set("queued.min.messages", "20000")
+            .set("queued.min.messages", "5000")
             .set("fetch.max.bytes", "8388608")
             .set("fetch.message.max.bytes", "2097152")
             .set("receive.message.max.bytes", "16777216")

@@ -1,15 +1,15 @@
 //! Rows out to Kafka: idempotent, bounded, counted.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use hexwatch_contract::{Classified, EventTime, Fault};
-use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, ClientContext};
 
 use crate::Brokers;
 
@@ -103,6 +103,11 @@ pub struct Counts {
 struct Tally {
     delivered: AtomicU64,
     failed: AtomicU64,
+    /// Records on their way, by the side that was open when they were sent. Closing a side and waiting for it to empty
+    /// waits for what was sent before, however much is sent meanwhile.
+    sides: [AtomicU64; 2],
+    /// The open side.
+    open: AtomicUsize,
 }
 
 /// Counts deliveries, on the producer's own thread.
@@ -119,9 +124,11 @@ impl ClientContext for Deliveries {
 }
 
 impl ProducerContext<NoCustomPartitioner> for Deliveries {
-    type DeliveryOpaque = ();
+    /// The side that was open when the record was sent.
+    type DeliveryOpaque = usize;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+    fn delivery(&self, result: &DeliveryResult<'_>, side: usize) {
+        self.0.sides[side].fetch_sub(1, Ordering::AcqRel);
         match result {
             Ok(_) => {
                 self.0.delivered.fetch_add(1, Ordering::Relaxed);
@@ -149,9 +156,23 @@ impl Publisher {
     /// # Errors
     /// Where the settings cannot be used.
     pub fn new(brokers: &Brokers) -> Result<Self, PublishError> {
+        Self::with(&brokers.producer())
+    }
+
+    /// A publisher that never gives a record up because the broker is away: for rows that cannot be made again once
+    /// their positions are committed.
+    ///
+    /// # Errors
+    /// Where the settings cannot be used.
+    pub fn lasting(brokers: &Brokers) -> Result<Self, PublishError> {
+        let mut config = brokers.producer();
+        config.set("message.timeout.ms", "0");
+        Self::with(&config)
+    }
+
+    fn with(config: &ClientConfig) -> Result<Self, PublishError> {
         let tally = Arc::new(Tally::default());
-        let producer = brokers
-            .producer()
+        let producer = config
             .create_with_context(Deliveries(tally.clone()))
             .map_err(|source| PublishError::Settings { source })?;
         Ok(Self { producer, tally })
@@ -163,8 +184,17 @@ impl Publisher {
     /// # Errors
     /// Where there was no room in time, or the record is one that no broker takes.
     pub fn send(&self, outgoing: &Outgoing<'_>, patience: Duration) -> Result<(), PublishError> {
+        let side = self.tally.open.load(Ordering::Acquire);
+        // Before it is sent: it may be delivered before `send` returns.
+        self.tally.sides[side].fetch_add(1, Ordering::AcqRel);
+        self.enqueue(outgoing, side, patience).inspect_err(|_| {
+            self.tally.sides[side].fetch_sub(1, Ordering::AcqRel);
+        })
+    }
+
+    fn enqueue(&self, outgoing: &Outgoing<'_>, side: usize, patience: Duration) -> Result<(), PublishError> {
         let started = Instant::now();
-        let mut record = record_of(outgoing);
+        let mut record = record_of(outgoing, side);
         loop {
             let (error, unsent) = match self.producer.send(record) {
                 Ok(()) => return Ok(()),
@@ -194,6 +224,34 @@ impl Publisher {
         }
     }
 
+    /// Waits until the broker has taken, or refused for good, everything that was sent before this call; what others
+    /// send meanwhile is not waited for. One call at a time.
+    ///
+    /// # Errors
+    /// Where that takes longer than `patience`; what is left is waited for by the next call.
+    pub async fn settle(&self, patience: Duration) -> Result<(), PublishError> {
+        let started = Instant::now();
+        let open = self.tally.open.load(Ordering::Acquire);
+        // Left over from a call that gave up: both sides have to be empty before one of them is open again.
+        self.emptied(1 - open, started, patience).await?;
+        self.tally.open.store(1 - open, Ordering::Release);
+        self.emptied(open, started, patience).await
+    }
+
+    async fn emptied(&self, side: usize, started: Instant, patience: Duration) -> Result<(), PublishError> {
+        loop {
+            let left = self.tally.sides[side].load(Ordering::Acquire);
+            if left == 0 {
+                return Ok(());
+            }
+            if started.elapsed() >= patience {
+                let left = usize::try_from(left).unwrap_or(usize::MAX);
+                return Err(PublishError::Unflushed { left, waited: patience });
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
     /// What became of the records so far.
     #[must_use]
     pub fn counts(&self) -> Counts {
@@ -205,8 +263,8 @@ impl Publisher {
     }
 }
 
-fn record_of<'a>(outgoing: &Outgoing<'a>) -> BaseRecord<'a, [u8], [u8]> {
-    let mut record = BaseRecord::to(outgoing.topic);
+fn record_of<'a>(outgoing: &Outgoing<'a>, side: usize) -> BaseRecord<'a, [u8], [u8], usize> {
+    let mut record = BaseRecord::with_opaque_to(outgoing.topic, side);
     record.partition = outgoing.partition;
     record.key = outgoing.key;
     record.payload = outgoing.value;

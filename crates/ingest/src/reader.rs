@@ -10,11 +10,15 @@
 
 mod assignment;
 mod error;
+mod held;
 mod lane;
 mod liveness;
+mod mark;
 mod run;
+mod survey;
 mod watch;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -26,7 +30,11 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 pub use self::error::ReadError;
-use self::run::Run;
+use self::held::Held;
+pub use self::mark::Mark;
+use self::mark::Marks;
+use self::run::{Run, Shared};
+pub use self::survey::{Gap, Loss, Positions, Survey, survey};
 use self::watch::Watch;
 pub(crate) use self::watch::log;
 use crate::{Brokers, Tolerances};
@@ -67,6 +75,10 @@ pub struct Settings {
     pub sources: Vec<Source>,
     /// Next offsets by the history's checkpoint.
     pub starts: Offsets,
+    /// Records that were read before a restart: the same ones must stand there still.
+    pub marks: BTreeMap<Partition, Mark>,
+    /// The cluster that they were read from, where that is known.
+    pub cluster: Option<String>,
     /// For partitions that are not among `starts`.
     pub fallback: Start,
     /// Under which name offsets are committed for monitoring.
@@ -97,6 +109,8 @@ impl Settings {
             brokers,
             sources,
             starts: Offsets::new(),
+            marks: BTreeMap::new(),
+            cluster: None,
             fallback: Start::Earliest,
             group: "hexwatch".to_owned(),
             tolerances: Tolerances::default(),
@@ -169,6 +183,8 @@ pub enum Event {
 /// The reader's handle. Dropping it, or the receiver of its events, ends the reading.
 pub struct Reader {
     consumer: Arc<BaseConsumer<Watch>>,
+    marks: Arc<Marks>,
+    held: Arc<Held>,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -191,12 +207,15 @@ impl Reader {
         let consumer = Arc::new(consumer);
         let stop = Arc::new(AtomicBool::new(false));
         let (events, receiver) = mpsc::channel(settings.queue);
-        let run = Run::new(settings, consumer.clone(), stop.clone(), events, places, clock);
+        let marks = Arc::new(Marks::of(settings.marks.values().cloned()));
+        let held = Arc::new(Held::default());
+        let shared = Shared { stop: stop.clone(), events, marks: marks.clone(), held: held.clone() };
+        let run = Run::new(settings, consumer.clone(), shared, places, clock);
         let thread = std::thread::Builder::new()
             .name("kafka-reader".to_owned())
             .spawn(move || run.read_to_the_end())
             .map_err(|source| ReadError::Thread { kind: source.kind() })?;
-        Ok((Self { consumer, stop, thread: Some(thread) }, receiver))
+        Ok((Self { consumer, marks, held, stop, thread: Some(thread) }, receiver))
     }
 
     /// Commits offsets to Kafka for tools that watch lag. Nothing is ever read back from there, so a
@@ -214,6 +233,19 @@ impl Reader {
             return Ok(());
         }
         self.consumer.commit(&list, CommitMode::Async).map_err(|source| ReadError::Commit { source })
+    }
+
+    /// For each partition a record below its offset of `offsets`, to be committed with them and looked for at the next
+    /// start.
+    #[must_use]
+    pub fn marks(&self, offsets: &Offsets) -> Vec<Mark> {
+        self.marks.below(offsets)
+    }
+
+    /// Fetches no more of `partitions` until they are not among those of a later call: whoever takes the chunks has more
+    /// of them than can be used now. Some that were fetched already may still come.
+    pub fn hold<'a>(&self, partitions: impl IntoIterator<Item = &'a Partition>) {
+        self.held.want(partitions.into_iter().cloned().collect());
     }
 
     /// The cluster's id, to tell a broker from another that took its address; `None` where it gives none

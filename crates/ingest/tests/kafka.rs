@@ -195,6 +195,63 @@ fn an_offset_that_the_broker_does_not_have_is_an_error_and_never_a_reset() {
 }
 
 #[test]
+fn a_partition_that_is_held_back_waits_and_loses_nothing_while_the_other_is_read_on() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("t.iot", 2).unwrap();
+    let publisher = Publisher::new(&broker.brokers()).unwrap();
+    publish(&publisher, 0..40);
+    let (reader, mut receiver) = start(settings(&broker, &[Topic::Iot]));
+    let before = read(&mut receiver, 40);
+    let held = before[0].partition.clone();
+    reader.hold([&held]);
+    // The reader looks around every 50 ms.
+    std::thread::sleep(Duration::from_millis(300));
+    publish(&publisher, 40..200);
+    let mut seen = before.len();
+    let others = events_until(&mut receiver, |event| {
+        seen += usize::from(matches!(event, Event::Chunk(_)));
+        matches!(event, Event::Progress(progress)
+            if progress.iter().any(|one| one.partition != held && one.at_end && one.position > 20)
+                && seen > before.len())
+    });
+    let others = chunks(others);
+    assert!(!others.is_empty() && others.iter().all(|chunk| chunk.partition != held), "it was not held back");
+
+    reader.hold([]);
+    let rest = 160 - others.iter().map(|chunk| chunk.read).sum::<u64>();
+    let rest = read(&mut receiver, rest);
+    assert_eq!(ids(&[before, others, rest].concat()), expected(0..200));
+}
+
+#[test]
+fn another_record_at_the_offset_of_a_mark_is_an_error_and_the_same_one_is_not() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("t.iot", 1).unwrap();
+    publish(&Publisher::new(&broker.brokers()).unwrap(), 0..100);
+    let partition = Partition::new("t.iot", 0);
+    let (reader, mut receiver) = start(settings(&broker, &[Topic::Iot]));
+    read(&mut receiver, 100);
+    let marks = reader.marks(&[(partition.clone(), 100)].into());
+    assert!(marks.len() == 1 && marks[0].offset < 100, "{marks:?}");
+    reader.stop();
+
+    let mut settings = settings(&broker, &[Topic::Iot]);
+    settings.starts.insert(partition.clone(), 100);
+    settings.marks.insert(partition.clone(), marks[0].clone());
+    let (reader, mut receiver) = start(settings.clone());
+    events_until(&mut receiver, |event| matches!(event, Event::Progress(progress) if progress[0].at_end));
+    reader.stop();
+
+    settings.marks.get_mut(&partition).unwrap().print = "another".to_owned();
+    let (_reader, mut receiver) = start(settings);
+    let events = events_until(&mut receiver, |event| matches!(event, Event::Failed(_)));
+    let Some(Event::Failed(ReadError::Remade { offset, .. })) = events.last() else {
+        panic!("ended with {:?}", events.last());
+    };
+    assert_eq!(*offset, marks[0].offset);
+}
+
+#[test]
 fn topics_that_do_not_exist_are_named_together() {
     let broker = EmbeddedBroker::start().unwrap();
     broker.create_topic("t.iot", 1).unwrap();

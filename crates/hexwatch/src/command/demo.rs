@@ -55,6 +55,8 @@ pub(crate) fn run(file: Option<&Path>, demo: &Demo) -> Result<()> {
             accounts: Accounts::new(Vec::new()).open_as(Role::Operator),
             mode: "demo",
             until_end: false,
+            // Its broker forgets everything when the demo ends.
+            accept_gap: Some("demo".to_owned()),
             config,
         };
         let publisher = Publisher::new(&broker.brokers())?;

@@ -10,7 +10,7 @@ use toml::Value;
 
 use super::{brokers, path, runtime, say, settings, stopped_by_signals, text};
 use crate::cli::{Role, Run};
-use crate::config::{ClockKind, Config};
+use crate::config::{ClockKind, Config, login_name};
 use crate::pipeline::{self, Plan, Report};
 use crate::site;
 
@@ -28,6 +28,7 @@ pub(crate) fn run(file: Option<&Path>, run: &Run) -> Result<()> {
         accounts: accounts(&config),
         mode: if config.time.clock == ClockKind::Event { "replay" } else { "live" },
         until_end: run.until_end,
+        accept_gap: run.accept_gap.then(login_name),
         config,
     };
     let report = runtime()?.block_on(async {

@@ -1,10 +1,10 @@
 //! The history belongs to its owner: a reader that is not ours counts the same.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
-use crate::process::{path, rows_of_csv, succeed};
+use crate::process::{rows_of_csv, succeed};
+use crate::python::python;
 use crate::stand::{Stand, only_number, rows_of_sql, site_beside};
 use crate::turn;
 
@@ -17,8 +17,7 @@ fn deltalake_from_python_counts_what_sql_counts_in_every_table() {
     stand.replay(&events);
     stand.run_to_the_end(&site_beside(&events));
 
-    let script = repository().join("fixtures/python/count_tables.py");
-    let output = succeed(Command::new(python()).arg(script).arg(stand.data()));
+    let output = succeed(python("count_tables.py").arg(stand.data()));
     let theirs: BTreeMap<String, u64> = rows_of_csv(&output)
         .into_iter()
         .map(|row| (row["table"].clone(), row["count"].parse().unwrap()))
@@ -39,25 +38,4 @@ fn ours(data: &Path, folder: &str) -> u64 {
         table => table.to_owned(),
     };
     only_number(&rows_of_sql(data, &["sql", &format!("SELECT count(*) FROM {name}")]))
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// A Python with the package `deltalake`, made once below `.cache`.
-fn python() -> PathBuf {
-    let venv = repository().join(".cache/venv");
-    let python = venv.join("bin/python");
-    let has_it = |python: &Path| {
-        let tried = Command::new(python).args(["-c", "import deltalake, pyarrow"]).output();
-        tried.is_ok_and(|output| output.status.success())
-    };
-    if !has_it(&python) {
-        succeed(Command::new("python3").args(["-m", "venv", path(&venv)]));
-        let install =
-            ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "deltalake", "pyarrow"];
-        succeed(Command::new(&python).args(install));
-    }
-    python
 }

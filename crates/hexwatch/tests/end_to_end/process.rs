@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Seek as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::thread::sleep;
@@ -39,6 +40,9 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
+/// What `kill -9` sends.
+const SIGKILL: i32 = 9;
+
 /// A running `hexwatch`, killed when dropped.
 pub(crate) struct Running {
     child: Child,
@@ -50,14 +54,44 @@ pub(crate) struct Running {
 impl Running {
     /// Starts the command and waits until the server at `address` says it is ready.
     pub(crate) fn start(command: &mut Command, address: &str) -> Self {
-        let stderr = tempfile::tempfile().expect("a file for what the process says");
-        let outlet = stderr.try_clone().expect("a second handle of it");
-        let child = command.stdout(Stdio::null()).stderr(outlet).spawn().expect("the binary starts");
-        let mut running = Self { child, address: address.to_owned(), stderr };
+        let mut running = Self::spawn(command, address);
         running.wait_for("the server to be ready", Duration::from_mins(1), |running| {
             running.get("/readyz").is_ok_and(|(status, _)| status == 200)
         });
         running
+    }
+
+    /// Starts the command, whose server will be at `address`, and waits for nothing.
+    pub(crate) fn spawn(command: &mut Command, address: &str) -> Self {
+        let stderr = tempfile::tempfile().expect("a file for what the process says");
+        let outlet = stderr.try_clone().expect("a second handle of it");
+        let child = command.stdout(Stdio::null()).stderr(outlet).spawn().expect("the binary starts");
+        Self { child, address: address.to_owned(), stderr }
+    }
+
+    /// Whether the process has been killed. It must not have ended in any other way.
+    pub(crate) fn was_killed(&mut self) -> bool {
+        match self.child.try_wait().expect("the process's state") {
+            Some(status) if status.signal() == Some(SIGKILL) => true,
+            Some(status) => panic!("the process ended by itself with {status}: {}", self.said()),
+            None => false,
+        }
+    }
+
+    /// Waits until the process has failed by itself, and gives what it said.
+    pub(crate) fn wait_for_failure(&mut self, limit: Duration) -> String {
+        let begin = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("the process's state") {
+                assert!(!status.success(), "the process should have failed: {}", self.said());
+                return self.said();
+            }
+            if begin.elapsed() > limit {
+                self.kill();
+                panic!("waited {limit:?} for the process to fail: {}", self.said());
+            }
+            sleep(Duration::from_millis(50));
+        }
     }
 
     /// Waits until `holds`, or fails saying what was waited for and what the process said.
@@ -75,7 +109,8 @@ impl Running {
         }
     }
 
-    fn said(&mut self) -> String {
+    /// What the process has said so far.
+    pub(crate) fn said(&mut self) -> String {
         let mut said = Vec::new();
         let _ = self.stderr.rewind();
         let _ = self.stderr.read_to_end(&mut said);

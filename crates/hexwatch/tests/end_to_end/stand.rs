@@ -67,6 +67,11 @@ impl Stand {
         &self.prefix
     }
 
+    /// The brokers' addresses.
+    pub(crate) fn brokers(&self) -> &str {
+        &self.brokers
+    }
+
     /// `hexwatch ARGUMENTS --config ...`.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = hexwatch(arguments);
@@ -110,6 +115,16 @@ impl Stand {
     pub(crate) fn run_to_the_end(&self, site: &Path) -> Account {
         let output = succeed(self.run(site, "127.0.0.1:0").arg("--until-end"));
         printed_account(&output)
+    }
+
+    /// How many records the broker has in the input topics.
+    pub(crate) fn records_in_kafka(&self) -> u64 {
+        let topics =
+            EVENT_TABLES.map(|table| format!("{}{}", self.prefix, table.replace('_', "-"))).join(",");
+        let said =
+            succeed(&mut hexwatch(&["bare-consumer", "--brokers", &self.brokers, "--topics", &topics]));
+        let count = said.split_whitespace().next().expect("a count");
+        count.parse().expect("a number")
     }
 
     /// Rows of a query over the history.

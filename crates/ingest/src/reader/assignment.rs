@@ -8,10 +8,10 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::watch::Watch;
-use super::{Assignment, ReadError, Settings, Start};
+use super::{Assignment, Mark, ReadError, Settings, Start};
 
 /// How long a broker may take to answer one question.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the partitions could not be found.
 pub(super) enum Obstacle {
@@ -32,18 +32,27 @@ impl From<KafkaError> for Obstacle {
     }
 }
 
+/// A partition to be read, and what has to stand in it.
+pub(super) struct Found {
+    pub(super) assignment: Assignment,
+    /// A record that was read before, where the broker still has it.
+    pub(super) mark: Option<Mark>,
+}
+
 /// The partitions of every source that `known` does not hold, each with its start and its end.
 pub(super) fn discover(
     consumer: &BaseConsumer<Watch>,
     settings: &Settings,
     known: impl Fn(&str, i32) -> bool,
-) -> Result<Vec<Assignment>, Obstacle> {
+) -> Result<Vec<Found>, Obstacle> {
     let mut found = Vec::new();
     let mut missing = Vec::new();
     for source in &settings.sources {
         let count = count_partitions(consumer, &source.name)?;
         if count == 0 {
             missing.push(source.name.to_string());
+        } else {
+            check_count(&source.name, count, settings)?;
         }
         for number in 0..count {
             if known(&source.name, number) {
@@ -52,7 +61,11 @@ pub(super) fn discover(
             let partition = Partition::new(source.name.clone(), number);
             let (low, high) = consumer.fetch_watermarks(&source.name, number, PATIENCE)?;
             let start = start_of(&partition, settings, low, high)?;
-            found.push(Assignment { partition, topic: source.topic, start, end: high });
+            let mark = mark_of(&partition, settings, low, high)?;
+            found.push(Found {
+                assignment: Assignment { partition, topic: source.topic, start, end: high },
+                mark,
+            });
         }
     }
     if missing.is_empty() {
@@ -62,8 +75,46 @@ pub(super) fn discover(
     }
 }
 
+/// That the topic still has every partition that was read before.
+fn check_count(name: &str, count: i32, settings: &Settings) -> Result<(), Obstacle> {
+    let is_gone = |partition: &&Partition| *partition.topic == *name && partition.partition >= count;
+    match settings.starts.keys().find(is_gone) {
+        Some(gone) => Err(Obstacle::Final(ReadError::PartitionGone { partition: gone.clone(), count })),
+        None => Ok(()),
+    }
+}
+
+/// The record that was read before and still has to stand there; `None` where the broker has deleted it by age.
+fn mark_of(
+    partition: &Partition,
+    settings: &Settings,
+    low: i64,
+    high: i64,
+) -> Result<Option<Mark>, Obstacle> {
+    let Some(mark) = settings.marks.get(partition) else { return Ok(None) };
+    if mark.offset >= high {
+        let offset = mark.offset + 1;
+        return Err(Obstacle::Final(ReadError::OffsetLost {
+            partition: partition.clone(),
+            offset,
+            low,
+            high,
+        }));
+    }
+    Ok(Some(mark.clone()).filter(|mark| mark.offset >= low))
+}
+
+/// That the brokers are those whose offsets are known.
+pub(super) fn check_cluster(consumer: &BaseConsumer<Watch>, settings: &Settings) -> Result<(), ReadError> {
+    let Some(known) = &settings.cluster else { return Ok(()) };
+    match consumer.client().fetch_cluster_id(PATIENCE) {
+        Some(found) if found != *known => Err(ReadError::OtherCluster { known: known.clone(), found }),
+        _ => Ok(()),
+    }
+}
+
 /// How many partitions a topic has; 0 where it does not exist.
-fn count_partitions(consumer: &BaseConsumer<Watch>, name: &str) -> Result<i32, Obstacle> {
+pub(super) fn count_partitions(consumer: &BaseConsumer<Watch>, name: &str) -> Result<i32, Obstacle> {
     let metadata = consumer.fetch_metadata(Some(name), PATIENCE)?;
     let Some(topic) = metadata.topics().iter().find(|topic| topic.name() == name) else { return Ok(0) };
     let Some(code) = topic.error() else {

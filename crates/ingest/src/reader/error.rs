@@ -27,7 +27,8 @@ pub enum ReadError {
     /// The broker does not have the next record.
     #[error(
         "reading {partition}: the next offset is {offset}, and the broker has {low} to {high}; the topic was \
-         made anew or its retention was too short. Restore it, or start from an empty data directory"
+         made anew or its retention was too short. Restore it, or go on without what is lost with \
+         `hexwatch run --accept-gap`, which notes the gap in the table `gaps`"
     )]
     OffsetLost {
         /// Where.
@@ -38,6 +39,43 @@ pub enum ReadError {
         low: i64,
         /// The offset after the last.
         high: i64,
+    },
+    /// No broker answers somebody who does not wait.
+    #[error("asking the brokers what they still have: none answers; start again when they do")]
+    Silent,
+    /// Another record stands where one was read before.
+    #[error(
+        "reading {partition}: the record at offset {offset} is not the one that was read there before; the topic was \
+         made anew. Restore it, or go on with the new topic with `hexwatch run --accept-gap`, which notes the gap in \
+         the table `gaps`"
+    )]
+    Remade {
+        /// Where.
+        partition: Partition,
+        /// The offset of the record.
+        offset: i64,
+    },
+    /// A partition that was read before does not exist.
+    #[error(
+        "reading {partition}: the topic has {count} partitions now; it was made anew. Restore it, or go on with the \
+         new topic with `hexwatch run --accept-gap`, which notes the gap in the table `gaps`"
+    )]
+    PartitionGone {
+        /// Which.
+        partition: Partition,
+        /// How many there are.
+        count: i32,
+    },
+    /// The brokers are not those that were read from before.
+    #[error(
+        "reading from Kafka: the brokers are of cluster {found}, and what was read came from {known}; offsets of one \
+         cluster mean nothing in another. Name the right brokers, or go on with `hexwatch run --accept-gap`"
+    )]
+    OtherCluster {
+        /// The cluster of the last commit.
+        known: String,
+        /// The one that answers.
+        found: String,
     },
     /// The broker refuses for good.
     #[error("reading from Kafka: {source}; check access rights and the topics")]
@@ -57,6 +95,13 @@ pub enum ReadError {
         /// What librdkafka said.
         source: KafkaError,
     },
+}
+
+impl ReadError {
+    /// That another record stands where `mark` was.
+    pub(super) fn remade(mark: super::Mark) -> Self {
+        Self::Remade { partition: mark.partition, offset: mark.offset }
+    }
 }
 
 impl Classified for ReadError {

@@ -6,6 +6,7 @@ use hexwatch_contract::{Chunk, EventTime, Partition};
 use rdkafka::Message;
 use rdkafka::message::{BorrowedMessage, Headers};
 
+use super::mark::{self, Mark};
 use super::watch::PartitionFigures;
 use super::{Event, Progress};
 use crate::decode::{Decoder, Record};
@@ -25,10 +26,14 @@ pub(super) struct Lane {
     beyond_end: Option<i64>,
     /// Our position when it was last asked whether the partition stands still.
     stood_at: Option<i64>,
+    /// What was read before a restart and has not been seen again yet.
+    unproved: Option<Mark>,
+    /// The offset of the last record, and its bytes.
+    last: (i64, Vec<u8>),
 }
 
 impl Lane {
-    pub(super) fn new(decoder: Decoder, end: i64) -> Self {
+    pub(super) fn new(decoder: Decoder, end: i64, unproved: Option<Mark>) -> Self {
         Self {
             decoder,
             oldest: None,
@@ -38,6 +43,8 @@ impl Lane {
             quiet: None,
             beyond_end: None,
             stood_at: None,
+            unproved,
+            last: (-1, Vec::new()),
         }
     }
 
@@ -47,6 +54,27 @@ impl Lane {
 
     pub(super) fn next_offset(&self) -> i64 {
         self.decoder.next_offset()
+    }
+
+    /// Where to read from: the mark of an earlier start is read again, though nothing is made of it.
+    pub(super) fn read_from(&self) -> i64 {
+        let next = self.next_offset();
+        self.unproved.as_ref().map_or(next, |mark| mark.offset.min(next))
+    }
+
+    /// Looks at a record for what it proves about the topic, before anything is made of it.
+    ///
+    /// # Errors
+    /// The mark at whose offset another record stands now.
+    pub(super) fn prove(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Mark> {
+        let Some(mark) = self.unproved.take_if(|mark| message.offset() >= mark.offset) else { return Ok(()) };
+        if message.offset() > mark.offset {
+            // Only a compacted topic loses single records.
+            tracing::warn!(partition = %mark.partition, offset = mark.offset, "the record of the last commit is gone");
+        } else if mark::print_of(message) != mark.print {
+            return Err(mark);
+        }
+        Ok(())
     }
 
     pub(super) fn carries(&self, topic: &str, partition: i32) -> bool {
@@ -75,14 +103,20 @@ impl Lane {
             value: message.payload(),
             headers: &list,
         });
+        self.last.0 = message.offset();
+        mark::write_bytes(message, &mut self.last.1);
         if self.oldest.is_none() {
             self.oldest = Some(Instant::now());
         }
     }
 
-    pub(super) fn finish(&mut self) -> Option<Chunk> {
+    /// The chunk in the making, with a mark of its last record.
+    pub(super) fn finish(&mut self) -> Option<(Chunk, Mark)> {
         self.oldest = None;
-        self.decoder.finish()
+        let chunk = self.decoder.finish()?;
+        let (offset, bytes) = &self.last;
+        let mark = Mark { partition: chunk.partition.clone(), offset: *offset, print: mark::print(bytes) };
+        Some((chunk, mark))
     }
 
     /// Takes in what the broker says of the end.

@@ -1,22 +1,25 @@
 //! The reader's thread: poll, decode, hand over.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hexwatch_contract::Clock;
 use hexwatch_contract::site::Places;
+use hexwatch_contract::{Chunk, Clock, Partition};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::BorrowedMessage;
 use tokio::sync::mpsc::Sender;
 
-use super::assignment::{self, Obstacle, Standing};
+use super::assignment::{self, Found, Obstacle, Standing};
+use super::held::Held;
 use super::lane::Lane;
 use super::liveness::{Change, Liveness};
+use super::mark::{Mark, Marks};
 use super::watch::Watch;
-use super::{Assignment, Event, ReadError, Settings};
+use super::{Event, ReadError, Settings};
 use crate::decode::Decoder;
 
 /// How long `poll` may wait where nothing is pending; also how fast a stop is seen.
@@ -41,16 +44,25 @@ impl From<ReadError> for End {
     }
 }
 
+/// What the thread shares with its handle and with whoever takes the events.
+pub(super) struct Shared {
+    pub(super) stop: Arc<AtomicBool>,
+    pub(super) events: Sender<Event>,
+    pub(super) marks: Arc<Marks>,
+    pub(super) held: Arc<Held>,
+}
+
 /// All that the thread owns.
 pub(super) struct Run {
     settings: Settings,
     consumer: Arc<BaseConsumer<Watch>>,
-    stop: Arc<AtomicBool>,
-    events: Sender<Event>,
+    shared: Shared,
     places: Arc<dyn Places>,
     clock: Arc<dyn Clock>,
     liveness: Liveness,
     lanes: Vec<Lane>,
+    /// Partitions that nothing is fetched of.
+    held: BTreeSet<Partition>,
     /// The lane of the last record: a fetch brings many of one partition.
     last_lane: usize,
     discovered: Instant,
@@ -62,8 +74,7 @@ impl Run {
     pub(super) fn new(
         settings: Settings,
         consumer: Arc<BaseConsumer<Watch>>,
-        stop: Arc<AtomicBool>,
-        events: Sender<Event>,
+        shared: Shared,
         places: Arc<dyn Places>,
         clock: Arc<dyn Clock>,
     ) -> Self {
@@ -72,12 +83,12 @@ impl Run {
         Self {
             settings,
             consumer,
-            stop,
-            events,
+            shared,
             places,
             clock,
             liveness,
             lanes: Vec::new(),
+            held: BTreeSet::new(),
             last_lane: 0,
             discovered: now,
             pending: false,
@@ -89,7 +100,7 @@ impl Run {
         if let Err(End::Failed(error)) = self.read() {
             tracing::error!(%error, "the reader has ended");
             // Where nobody receives any more, nobody needs to know.
-            let _ = self.events.blocking_send(Event::Failed(error));
+            let _ = self.shared.events.blocking_send(Event::Failed(error));
         }
     }
 
@@ -137,7 +148,10 @@ impl Run {
     fn find_partitions(&mut self) -> Result<(), End> {
         loop {
             match assignment::discover(&self.consumer, &self.settings, |_, _| false) {
-                Ok(found) => return self.assign(found),
+                Ok(found) => {
+                    assignment::check_cluster(&self.consumer, &self.settings)?;
+                    return self.assign(found);
+                }
                 Err(Obstacle::Final(error)) => return Err(error.into()),
                 Err(Obstacle::Away) => {
                     self.observe_broker(false)?;
@@ -149,24 +163,26 @@ impl Run {
         }
     }
 
-    fn assign(&mut self, found: Vec<Assignment>) -> Result<(), End> {
+    fn assign(&mut self, found: Vec<Found>) -> Result<(), End> {
         self.observe_broker(true)?;
         if found.is_empty() {
             return Ok(());
         }
-        for new in &found {
+        let mut assignments = Vec::with_capacity(found.len());
+        for Found { assignment, mark } in found {
             let decoder = Decoder::new(
-                new.partition.clone(),
-                new.topic,
-                new.start,
+                assignment.partition.clone(),
+                assignment.topic,
+                assignment.start,
                 self.settings.tolerances,
                 self.places.clone(),
                 self.clock.clone(),
             );
-            self.lanes.push(Lane::new(decoder, new.end));
+            self.lanes.push(Lane::new(decoder, assignment.end, mark));
+            assignments.push(assignment);
         }
-        assignment::assign(&self.consumer, positions(&self.lanes))?;
-        self.send(Event::Assigned(found))?;
+        self.assign_all()?;
+        self.send(Event::Assigned(assignments))?;
         self.tell_ends()
     }
 
@@ -179,6 +195,7 @@ impl Run {
             self.last_lane = number;
         }
         let lane = &mut self.lanes[self.last_lane];
+        lane.prove(message).map_err(ReadError::remade)?;
         if message.offset() < lane.next_offset() {
             // Left over in the local queue from before partitions were assigned anew.
             return Ok(());
@@ -187,8 +204,8 @@ impl Run {
         self.pending = true;
         let (records, bytes) = lane.pending();
         if records >= self.settings.chunk_records || bytes >= self.settings.chunk_bytes {
-            let chunk = lane.finish();
-            self.send_chunk(chunk)?;
+            let finished = lane.finish();
+            self.send_chunk(finished)?;
         }
         Ok(())
     }
@@ -198,15 +215,18 @@ impl Run {
         for number in 0..self.lanes.len() {
             let lane = &mut self.lanes[number];
             if lane.pending().0 > 0 && due(lane) {
-                let chunk = lane.finish();
-                self.send_chunk(chunk)?;
+                let finished = lane.finish();
+                self.send_chunk(finished)?;
             }
         }
         self.tell_ends()
     }
 
-    fn send_chunk(&self, chunk: Option<hexwatch_contract::Chunk>) -> Result<(), End> {
-        chunk.map_or(Ok(()), |chunk| self.send(Event::Chunk(chunk)))
+    fn send_chunk(&self, finished: Option<(Chunk, Mark)>) -> Result<(), End> {
+        let Some((chunk, mark)) = finished else { return Ok(()) };
+        // Before the chunk: whoever commits it finds the mark.
+        self.shared.marks.note(mark);
+        self.send(Event::Chunk(chunk))
     }
 
     fn tell_ends(&mut self) -> Result<(), End> {
@@ -221,6 +241,7 @@ impl Run {
     /// What is not for every record: a stop, statistics, partitions that were added.
     fn look_around(&mut self) -> Result<(), End> {
         self.check_stop()?;
+        self.hold_back()?;
         if let Some(statistics) = self.consumer.context().take() {
             self.observe_broker(statistics.any_broker_answers())?;
             for lane in &mut self.lanes {
@@ -245,6 +266,19 @@ impl Run {
         Ok(())
     }
 
+    /// Holds partitions back, and lets them go, as asked.
+    fn hold_back(&mut self) -> Result<(), End> {
+        let held = self.shared.held.apply(&self.consumer, &mut self.held);
+        held.map_err(|source| ReadError::Refused { source }.into())
+    }
+
+    /// Assigns all partitions at our positions; what is held back has to be held back anew.
+    fn assign_all(&mut self) -> Result<(), End> {
+        assignment::assign(&self.consumer, positions(&self.lanes))?;
+        self.held.clear();
+        self.hold_back()
+    }
+
     fn find_added_partitions(&mut self) -> Result<(), End> {
         let known = |topic: &str, partition| self.lanes.iter().any(|lane| lane.carries(topic, partition));
         match assignment::discover(&self.consumer, &self.settings, known) {
@@ -263,14 +297,17 @@ impl Run {
     /// must not stop in silence, whatever state librdkafka believes it to be in.
     fn wake_standing(&mut self) -> Result<(), End> {
         let standing: Vec<bool> = self.lanes.iter_mut().map(Lane::stands_still).collect();
-        let of_standing = positions(&self.lanes).zip(standing).filter(|(_, stands)| *stands);
+        let held = &self.held;
+        let of_standing = positions(&self.lanes)
+            .zip(standing)
+            .filter(|((name, _), stands)| *stands && !held.contains(*name));
         match assignment::ask_about(&self.consumer, of_standing.map(|(position, _)| position)) {
             Standing::Lost(error) => Err(error.into()),
             Standing::AtTheEnd => Ok(()),
             Standing::RecordsWait => {
                 tracing::warn!("partitions with records stood still; they are fetched anew");
                 self.hand_over(|_| true)?;
-                Ok(assignment::assign(&self.consumer, positions(&self.lanes))?)
+                self.assign_all()
             }
         }
     }
@@ -324,16 +361,17 @@ impl Run {
     }
 
     fn check_stop(&self) -> Result<(), End> {
-        if self.stop.load(Ordering::Acquire) || self.events.is_closed() { Err(End::Asked) } else { Ok(()) }
+        let Shared { stop, events, .. } = &self.shared;
+        if stop.load(Ordering::Acquire) || events.is_closed() { Err(End::Asked) } else { Ok(()) }
     }
 
     /// Waits where the queue is full: librdkafka's own queue is bounded, so that a slow engine slows the
     /// fetching, not the machine.
     fn send(&self, event: Event) -> Result<(), End> {
-        self.events.blocking_send(event).map_err(|_| End::Asked)
+        self.shared.events.blocking_send(event).map_err(|_| End::Asked)
     }
 }
 
-fn positions(lanes: &[Lane]) -> impl Iterator<Item = (&hexwatch_contract::Partition, i64)> {
-    lanes.iter().map(|lane| (lane.partition(), lane.next_offset()))
+fn positions(lanes: &[Lane]) -> impl Iterator<Item = (&Partition, i64)> {
+    lanes.iter().map(|lane| (lane.partition(), lane.read_from()))
 }
