@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use hexwatch_contract::audit::Audit;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -21,6 +22,9 @@ use crate::live::{AlarmSource, Live};
 
 /// A little under a second, so that a heartbeat comes at least every second whatever the scheduler does.
 const HEARTBEAT: Duration = Duration::from_millis(750);
+/// What the kernel keeps for a client that does not read. Left alone it grows to megabytes, for thousands of clients to
+/// gigabytes, and a stalled one is not felt for minutes.
+const SEND_BUFFER: usize = 128 * 1024;
 /// How long requests and sockets may take to end once the server has to.
 const GRACE: Duration = Duration::from_secs(3);
 
@@ -40,7 +44,8 @@ pub struct About {
 pub struct Limits {
     /// Live sockets at a time; one more is refused with 503.
     pub clients: usize,
-    /// How long a client may take for one message before it is cut.
+    /// How long a client may take for one message before it is cut: a little under five seconds, so that it is gone by
+    /// then.
     pub send_timeout: Duration,
     /// Between pings; a client that has said nothing for three of them, not even a pong, is cut.
     pub ping_every: Duration,
@@ -58,7 +63,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             clients: 20_000,
-            send_timeout: Duration::from_secs(5),
+            send_timeout: Duration::from_millis(4_500),
             ping_every: Duration::from_secs(20),
             socket_message_bytes: 16 * 1024,
             body_bytes: 256 * 1024,
@@ -114,10 +119,11 @@ pub async fn serve(listener: TcpListener, app: AppState, shutdown: CancellationT
     let live = app.live.clone();
     let serving = Arc::new(Serving { app, shutdown: shutdown.clone(), seats, sockets: TaskTracker::new() });
     let router = doors::router(&serving).0;
-    // Alarms are small messages that must not wait for more to fill a segment.
     let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "a client's socket takes no TCP_NODELAY");
+        // Alarms are small messages that must not wait for more to fill a segment.
+        let set = stream.set_nodelay(true);
+        if let Err(error) = set.and_then(|()| SockRef::from(&*stream).set_send_buffer_size(SEND_BUFFER)) {
+            tracing::debug!(%error, "a client's socket takes no TCP_NODELAY, or no bound on its send buffer");
         }
     });
     let served = axum::serve(listener, router).with_graceful_shutdown(shutdown.clone().cancelled_owned());

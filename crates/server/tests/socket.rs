@@ -162,6 +162,27 @@ async fn a_heartbeat_comes_within_a_second_and_says_at_once_that_data_came() {
 }
 
 #[tokio::test]
+async fn asking_for_the_metrics_tells_the_sockets_nothing() {
+    let running = start(open(), Limits::default()).await;
+    let mut client = Client::subscribed(&running, ALARMS).await;
+    client.hear_until("resumed").await;
+    for _ in 0..50 {
+        assert_eq!(get(&running, "/metrics").await.status, 200);
+    }
+    running.change(alarm(1));
+    let mut beats = 0;
+    loop {
+        let message = client.0.next().await.unwrap().unwrap();
+        match serde_json::from_slice::<Value>(&message.into_data()).unwrap()["type"].as_str() {
+            Some("heartbeat") => beats += 1,
+            Some("alarm") => break,
+            _ => {}
+        }
+    }
+    assert!(beats < 25, "{beats} heartbeats came while the metrics were read 50 times");
+}
+
+#[tokio::test]
 async fn a_socket_beyond_the_limit_is_refused_until_one_leaves() {
     let running = start(open(), Limits { clients: 1, ..Limits::default() }).await;
     let first = Client::connect(&running).await;

@@ -26,7 +26,7 @@ pub(crate) async fn ready(State(serving): State<Arc<Serving>>) -> Result<&'stati
 
 pub(crate) async fn metrics(State(serving): State<Arc<Serving>>) -> impl IntoResponse {
     // Measures the watermark's age at the moment of asking.
-    serving.app.live.beat();
+    serving.app.live.measure();
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(CONTENT_TYPE, kind)], serving.app.live.metrics().render())
 }

@@ -243,12 +243,18 @@ impl Live {
         }
     }
 
+    /// Measures the age of the watermark, for the metrics.
+    pub(crate) fn measure(&self) {
+        let watermark = lock(&self.shared.feed).watermark;
+        if let Some(watermark) = watermark {
+            self.shared.metrics.watermark_aged(self.shared.engine_clock.now().since(watermark));
+        }
+    }
+
     /// Sends a heartbeat to everybody; the age of the watermark is measured with it.
     pub(crate) fn beat(&self) -> Feed {
+        self.measure();
         let heartbeat = self.latest_heartbeat();
-        if let Some(watermark) = heartbeat.watermark {
-            self.shared.metrics.watermark_aged(heartbeat.now.since(watermark));
-        }
         let feed = heartbeat.feed;
         self.shared.heartbeat.send_replace(json(&Message::Heartbeat(heartbeat)));
         feed

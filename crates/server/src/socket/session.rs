@@ -1,5 +1,6 @@
 //! One client's socket, from its first message to its last.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,10 +8,11 @@ use bytes::Bytes;
 use futures::StreamExt;
 use hexwatch_contract::live::{Hello, Message};
 use tokio::sync::watch;
+use tokio::time::error::Elapsed;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
-use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use super::subscribe::{self, After, Subscription};
 use super::wire::{self, Kind, Socket};
@@ -27,8 +29,10 @@ const FAREWELL: Duration = Duration::from_millis(500);
 enum End {
     /// The client is gone, or asked to go.
     Left,
-    /// The client takes nothing, or says nothing.
+    /// The client takes nothing: there is no room for a farewell.
     Stalled,
+    /// The client answers nothing.
+    Silent,
     /// The client broke the protocol or a limit.
     Refused,
     /// The server ends.
@@ -37,7 +41,7 @@ enum End {
 
 /// What a client is told next.
 enum Event {
-    Said(Option<Result<Frame, tokio_tungstenite::tungstenite::Error>>),
+    Said(Option<Result<Frame, Error>>),
     Cells,
     Alarms,
     Heartbeat,
@@ -73,6 +77,11 @@ pub(super) struct Session {
     subscription: Option<Subscription>,
     cells_read: u64,
     alarms_read: Cursor,
+    /// Whether there may be alarms behind `alarms_read`. They come a page at a time, so that a client that catches up
+    /// with thousands still has its pongs read and its heartbeats sent.
+    alarms_left: bool,
+    /// Whether `resumed` is owed once there are none.
+    resuming: bool,
     heard_at: Instant,
 }
 
@@ -86,6 +95,8 @@ impl Session {
             subscription: None,
             cells_read: 0,
             alarms_read: Cursor::new(),
+            alarms_left: false,
+            resuming: false,
             heard_at: Instant::now(),
         }
     }
@@ -95,9 +106,10 @@ impl Session {
         let metrics = self.serving.app.live.metrics().clone();
         metrics.socket_opened();
         let end = self.speak().await;
-        if end == End::Stalled {
+        if matches!(end, End::Stalled | End::Silent) {
             metrics.socket_cut();
             tracing::info!(
+                ?end,
                 "a live socket was cut because its client took nothing in time; it may resume by seq"
             );
         }
@@ -118,11 +130,13 @@ impl Session {
                 biased;
                 () = shutdown.cancelled() => Event::Shutdown,
                 said = self.socket.next() => Event::Said(said),
-                Ok(()) = self.watches.alarms.changed(), if alarms => Event::Alarms,
+                // Both come at a pace of their own, so they hold nothing back, and nothing may hold them back.
                 Ok(()) = self.watches.heartbeat.changed() => Event::Heartbeat,
+                _ = pings.tick() => Event::Ping,
+                () = ready(()), if self.alarms_left => Event::Alarms,
+                Ok(()) = self.watches.alarms.changed(), if alarms => Event::Alarms,
                 Ok(()) = self.watches.health.changed(), if health => Event::Health,
                 Ok(()) = self.watches.cells.changed(), if cells => Event::Cells,
-                _ = pings.tick() => Event::Ping,
             };
             let done = match event {
                 Event::Said(said) => self.hear(said).await,
@@ -142,11 +156,7 @@ impl Session {
         }
     }
 
-    async fn hear(
-        &mut self,
-        said: Option<Result<Frame, tokio_tungstenite::tungstenite::Error>>,
-    ) -> Result<(), End> {
-        use tokio_tungstenite::tungstenite::Error;
+    async fn hear(&mut self, said: Option<Result<Frame, Error>>) -> Result<(), End> {
         self.heard_at = Instant::now();
         match said {
             Some(Ok(Frame::Text(text))) => match subscribe::read(&text) {
@@ -164,7 +174,7 @@ impl Session {
     }
 
     /// Starts from the beginning: who speaks, all cells, the alarms asked for; then what is new.
-    async fn subscribe(&mut self, subscription: Subscription) -> Result<(), End> {
+    async fn subscribe(&mut self, mut subscription: Subscription) -> Result<(), End> {
         let about = &self.serving.app.about;
         let hello = Message::Hello(Hello {
             version: about.version.clone(),
@@ -173,9 +183,11 @@ impl Session {
         });
         self.send_message(&hello).await?;
         let (cells, alarms, health) = (subscription.cells, subscription.alarms, subscription.health);
-        let after = subscription.after.clone();
+        // Needed once: a client may name as many sites as its message holds.
+        let after = std::mem::replace(&mut subscription.after, After::Standing);
         self.subscription = Some(subscription);
         self.cells_read = 0;
+        (self.alarms_left, self.resuming) = (false, false);
         if cells {
             self.send_cells().await?;
         }
@@ -197,33 +209,39 @@ impl Session {
             After::Standing => {
                 let (messages, complete) = self.serving.app.live.standing_messages();
                 for message in messages {
-                    self.send(Kind::Text, &message).await?;
+                    self.feed(Kind::Text, &message).await?;
                 }
                 complete
             }
             After::All(seq) => latest.keys().map(|site| within(site, seq)).collect(),
             After::Each(cursor) => cursor.iter().map(|(site, seq)| within(site, *seq)).collect(),
         };
-        self.send_alarms().await?;
-        let latest_seq = self.alarms_read.clone();
-        self.send_message(&Message::Resumed { latest_seq }).await
+        (self.alarms_left, self.resuming) = (true, true);
+        Ok(())
     }
 
-    /// Sends every change after what was read, until there is none.
+    /// Sends the next page of changes after what was read; once there is none, says so where that is owed.
     async fn send_alarms(&mut self) -> Result<(), End> {
         self.watches.alarms.borrow_and_update();
-        loop {
-            match self.serving.app.live.alarms_next(&self.alarms_read) {
-                Next::Nothing => return Ok(()),
-                Next::Ready { site, last, messages } => {
-                    for message in messages {
-                        self.send(Kind::Text, &message).await?;
-                    }
-                    self.alarms_read.insert(site, last);
+        let next = self.serving.app.live.alarms_next(&self.alarms_read);
+        self.alarms_left = !matches!(next, Next::Nothing);
+        match next {
+            Next::Ready { site, last, messages } => {
+                for message in messages {
+                    self.feed(Kind::Text, &message).await?;
                 }
-                Next::InLog { site, after, before } => self.send_from_log(site, after, before).await?,
+                self.flush().await?;
+                self.alarms_read.insert(site, last);
             }
+            Next::InLog { site, after, before } => self.send_from_log(site, after, before).await?,
+            Next::Nothing if self.resuming => {
+                self.resuming = false;
+                let latest_seq = self.alarms_read.clone();
+                self.send_message(&Message::Resumed { latest_seq }).await?;
+            }
+            Next::Nothing => {}
         }
+        Ok(())
     }
 
     /// Sends a page of the alarm log: changes above `after`, below `before`.
@@ -240,8 +258,9 @@ impl Session {
         let mut read = after;
         for alarm in page.into_iter().filter(|alarm| alarm.seq < before) {
             read = alarm.seq;
-            self.send_message(&Message::Alarm(Box::new(alarm))).await?;
+            self.feed(Kind::Text, &serialised(&Message::Alarm(Box::new(alarm)))).await?;
         }
+        self.flush().await?;
         if read == after {
             let detail = format!(
                 "alarm changes {} to {} of site `{site}` are no longer kept; take what follows as complete",
@@ -274,42 +293,56 @@ impl Session {
     }
 
     async fn send_message(&mut self, message: &Message) -> Result<(), End> {
-        // Plain data: serialising it cannot fail.
-        let payload = serde_json::to_vec(message).unwrap_or_default();
-        self.send(Kind::Text, &payload.into()).await
+        self.send(Kind::Text, &serialised(message)).await
     }
 
-    /// Sends one message, or finds that the client does not take it.
     async fn send(&mut self, kind: Kind, payload: &Bytes) -> Result<(), End> {
-        match timeout(self.serving.app.limits.send_timeout, wire::send(&mut self.socket, kind, payload)).await
-        {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Left),
-            Err(_) => Err(End::Stalled),
-        }
+        self.feed(kind, payload).await?;
+        self.flush().await
+    }
+
+    /// Takes one message on its way, or finds that the client does not take it.
+    async fn feed(&mut self, kind: Kind, payload: &Bytes) -> Result<(), End> {
+        let within = self.serving.app.limits.send_timeout;
+        taken(&timeout(within, wire::feed(&mut self.socket, kind, payload)).await)
+    }
+
+    async fn flush(&mut self) -> Result<(), End> {
+        taken(&timeout(self.serving.app.limits.send_timeout, wire::flush(&mut self.socket)).await)
     }
 
     async fn ping(&mut self, silence: Duration) -> Result<(), End> {
         use futures::SinkExt;
         if self.heard_at.elapsed() > silence {
-            return Err(End::Stalled);
+            return Err(End::Silent);
         }
         let sent = self.socket.send(Frame::Ping(Bytes::new()));
-        match timeout(self.serving.app.limits.send_timeout, sent).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Left),
-            Err(_) => Err(End::Stalled),
-        }
+        taken(&timeout(self.serving.app.limits.send_timeout, sent).await)
     }
 
     async fn say_goodbye(&mut self, end: End) {
         let (code, reason) = match end {
             // Nobody is there to hear it.
             End::Left | End::Stalled => return,
+            End::Silent => (CloseCode::Again, "no ping was answered; connect again and resume by seq"),
             End::Refused => (CloseCode::Policy, "the message broke the protocol or was too large"),
             End::Shutdown => (CloseCode::Away, "the server is going away; connect again and resume by seq"),
         };
         let frame = CloseFrame { code, reason: reason.into() };
         let _ = timeout(FAREWELL, self.socket.close(Some(frame))).await;
+    }
+}
+
+/// Plain data: serialising it cannot fail.
+fn serialised(message: &Message) -> Bytes {
+    serde_json::to_vec(message).unwrap_or_default().into()
+}
+
+/// What became of something that was sent.
+fn taken(sent: &Result<Result<(), Error>, Elapsed>) -> Result<(), End> {
+    match sent {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Left),
+        Err(_) => Err(End::Stalled),
     }
 }

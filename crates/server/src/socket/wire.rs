@@ -5,6 +5,7 @@ use bytes::Bytes;
 use futures::SinkExt;
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
@@ -13,21 +14,29 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 /// Allocated for every client, eagerly; what clients say is short.
 const READ_BUFFER: usize = 4 * 1024;
-/// The largest fragment: what a client's write buffer grows to.
-const FRAGMENT: usize = 8 * 1024;
-/// A fragment, and room for the control frames between.
+/// The largest fragment.
+const FRAGMENT: usize = 4 * 1024;
+/// How much is gathered before it is written: in a storm of alarms a system call for each would cost more than they do.
+/// Together with a fragment this is what a client's write buffer grows to.
+const WRITE_BUFFER: usize = 4 * 1024;
+/// Both, and room for the control frames between.
 const MAX_WRITE_BUFFER: usize = 32 * 1024;
 
 pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 pub(super) async fn over(upgraded: Upgraded, most_message_bytes: usize) -> Socket {
-    let config = WebSocketConfig::default()
+    let config = Some(config(most_message_bytes));
+    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, config).await
+}
+
+/// Every buffer bounded: the library's own are made for a few clients that say much.
+fn config(most_message_bytes: usize) -> WebSocketConfig {
+    WebSocketConfig::default()
         .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(0)
+        .write_buffer_size(WRITE_BUFFER)
         .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_message_size(Some(most_message_bytes))
-        .max_frame_size(Some(most_message_bytes));
-    WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, Some(config)).await
+        .max_frame_size(Some(most_message_bytes))
 }
 
 /// How a payload is to be read.
@@ -37,8 +46,13 @@ pub(super) enum Kind {
     Binary,
 }
 
-/// Sends one message. Each fragment is flushed before the next, so a client that does not read is felt here.
-pub(super) async fn send(socket: &mut Socket, kind: Kind, payload: &Bytes) -> Result<(), Error> {
+/// Takes one message on its way. What is gathered is written once it is enough, at the latest by [`flush`]; a client
+/// that does not read is felt here, because a fragment waits until those before it are written.
+pub(super) async fn feed<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+    kind: Kind,
+    payload: &Bytes,
+) -> Result<(), Error> {
     let first = match kind {
         Kind::Text => Data::Text,
         Kind::Binary => Data::Binary,
@@ -49,7 +63,89 @@ pub(super) async fn send(socket: &mut Socket, kind: Kind, payload: &Bytes) -> Re
         let part = payload.slice(start..payload.len().min(start + FRAGMENT));
         let opcode = if index == 0 { first } else { Data::Continue };
         let frame = Frame::message(part, OpCode::Data(opcode), index + 1 == count);
-        socket.send(Message::Frame(frame)).await?;
+        socket.feed(Message::Frame(frame)).await?;
     }
     Ok(())
+}
+
+/// Writes what was gathered.
+pub(super) async fn flush<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut WebSocketStream<S>,
+) -> Result<(), Error> {
+    socket.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::Pin;
+    use std::sync::{Arc, Mutex};
+    use std::task::{Context, Poll};
+
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// A peer that says nothing, takes everything, and notes how much it was given at once.
+    #[derive(Clone, Default)]
+    struct Taker {
+        portions: Arc<Mutex<Vec<usize>>>,
+    }
+
+    impl AsyncRead for Taker {
+        fn poll_read(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            _: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Taker {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            self.portions.lock().unwrap().push(bytes.len());
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_client_costs_is_bounded_however_large_a_message_is() {
+        let taker = Taker::default();
+        let config = Some(config(16 * 1024));
+        let mut socket = WebSocketStream::from_raw_socket(taker.clone(), Role::Server, config).await;
+        let in_force = socket.get_config();
+        assert_eq!((in_force.read_buffer_size, in_force.write_buffer_size), (4 * 1024, 4 * 1024));
+        assert_eq!(in_force.max_write_buffer_size, 32 * 1024);
+        assert_eq!((in_force.max_message_size, in_force.max_frame_size), (Some(16 * 1024), Some(16 * 1024)));
+
+        feed(&mut socket, Kind::Text, &Bytes::from(vec![b'x'; 1_000_000])).await.unwrap();
+        flush(&mut socket).await.unwrap();
+        let portions = taker.portions.lock().unwrap();
+        assert!(portions.iter().sum::<usize>() >= 1_000_000);
+        assert!(portions.iter().all(|portion| *portion <= WRITE_BUFFER + FRAGMENT + 10), "{portions:?}");
+    }
+
+    #[tokio::test]
+    async fn short_messages_go_out_together() {
+        let taker = Taker::default();
+        let config = Some(config(16 * 1024));
+        let mut socket = WebSocketStream::from_raw_socket(taker.clone(), Role::Server, config).await;
+        for _ in 0..100 {
+            feed(&mut socket, Kind::Text, &Bytes::from_static(b"a change of an alarm")).await.unwrap();
+        }
+        flush(&mut socket).await.unwrap();
+        assert_eq!(taker.portions.lock().unwrap().len(), 1);
+    }
 }

@@ -1,0 +1,244 @@
+"""Loads and looks for the benches of a running server; none of it is hexwatch's own code.
+
+free-ports                              a free port of loopback whose successor is free too
+ready ADDRESS                           waits until the server is ready
+presses BROKERS TOPIC RATE SECONDS      panic presses, each with the time of its sending in its id
+cells BROKERS PREFIX CELLS SECONDS      events that change the risk of CELLS cells in each second
+devices BROKERS TOPIC DEVICES MINUTES   a reading of each device in each minute of event time, at once
+watch ADDRESS PID SECONDS [DRAIN]       a line a second: memory, CPU, lag, counts; then on until the lag is worked off,
+                                        for DRAIN seconds at most
+watched FILE                            what such lines say
+kept-up FILE RATE                       fails where the last lag is more than a second's work
+account BROKERS PREFIX ADDRESS          what was sent against where it ended
+metrics ADDRESS NAME                    the quantiles of a histogram
+medians FILE PER WHAT                   the medians of what figures.py has noted
+"""
+
+import os
+import random
+import re
+import socket
+import statistics
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections import defaultdict
+
+TOPICS = ["access", "camera-alert", "iot", "panic", "patrol", "dispatch"]
+OUTCOMES = ["accepted", "duplicate", "late", "dead_letter"]
+SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? ([^ ]+)$")
+
+
+def free_ports():
+    while True:
+        with socket.socket() as first, socket.socket() as second:
+            first.bind(("127.0.0.1", 0))
+            port = first.getsockname()[1]
+            try:
+                second.bind(("127.0.0.1", port + 1))
+            except (OSError, OverflowError):
+                continue
+            print(port)
+            return
+
+
+def page(address, path):
+    with urllib.request.urlopen(f"http://{address}{path}", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def ready(address):
+    until = time.monotonic() + 120
+    while time.monotonic() < until:
+        try:
+            page(address, "/readyz")
+            return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    sys.exit(f"{address} is not ready after two minutes")
+
+
+def producer(brokers, **more):
+    from confluent_kafka import Producer
+
+    return Producer({"bootstrap.servers": brokers, "acks": 1, "socket.nagle.disable": True, **more})
+
+
+def paced(rate, seconds):
+    """Yields so many times a second, on time on average; slower than asked where the taker is slow."""
+    began = time.monotonic()
+    for number in range(int(rate * seconds)):
+        ahead = began + number / rate - time.monotonic()
+        if ahead > 0:
+            time.sleep(ahead)
+        yield number
+
+
+def presses(brokers, topic, rate, seconds):
+    sink = producer(brokers, **{"linger.ms": 0})
+    for number in paced(float(rate), float(seconds)):
+        now = time.time_ns() // 1_000_000
+        # Two presses within a millisecond must not be one.
+        press = f'{{"id":"{number}-press-{now}","time":{now},"button":"button-{number % 50}","kind":"panic"}}'
+        sink.produce(topic, press, key=f"button-{number % 50}")
+        sink.poll(0)
+    sink.flush(10)
+
+
+def cells(brokers, prefix, count, seconds):
+    sink = producer(brokers, **{"linger.ms": 0})
+    chance, number = random.Random(7), 0
+    for tick in paced(20, float(seconds)):
+        for cell in range(int(count)):
+            if chance.random() > 0.3:
+                continue
+            number += 1
+            now = time.time_ns() // 1_000_000
+            sink.produce(f"{prefix}iot", f'{{"id":"{number}","time":{now},"device":"co-{cell}","property":"co",'
+                         f'"result":60,"unit":"[ppm]","lon":{120.1 + cell * 0.002:.4f},"lat":30.25}}', key=f"co-{cell}")
+        sink.poll(0)
+
+
+def devices(brokers, topic, count, minutes):
+    sink = producer(brokers, **{"linger.ms": 20, "compression.type": "lz4", "queue.buffering.max.messages": 500_000})
+    start, count = 1_767_571_200_000, int(count)
+    for minute in range(int(minutes)):
+        for device in range(count):
+            at = start + minute * 60_000 + device * 60_000 // count
+            reading = (f'{{"id":"{minute}-{device}","time":{at},"device":"meter-{device}","property":"power",'
+                       f'"result":{(device * 7 + minute * 13) % 1000},"unit":"W","lon":{120 + device % 1000 * 0.001:.3f},'
+                       f'"lat":{30 + device // 1000 * 0.001:.3f}}}')
+            while True:
+                try:
+                    sink.produce(topic, reading, key=f"meter-{device}", timestamp=at)
+                    break
+                except BufferError:
+                    sink.poll(0.1)
+        sink.poll(0)
+    sink.flush(120)
+
+
+def samples(address):
+    """Every metric as (name, labels, value)."""
+    for line in page(address, "/metrics").splitlines():
+        found = SAMPLE.match(line)
+        if found:
+            labels = dict(re.findall(r'(\w+)="([^"]*)"', found[2] or ""))
+            yield found[1], labels, float(found[3])
+
+
+def counts(address):
+    lag, read, outcomes, age = 0, 0, defaultdict(int), float("nan")
+    for name, labels, value in samples(address):
+        if name == "hexwatch_consumer_lag":
+            lag += value
+        elif name == "hexwatch_records_read_total":
+            read += value
+        elif name == "hexwatch_records_total":
+            outcomes[labels["outcome"]] += value
+        elif name == "hexwatch_watermark_age_seconds":
+            age = value
+    return int(lag), int(read), {outcome: int(outcomes[outcome]) for outcome in OUTCOMES}, age
+
+
+def used(pid):
+    """Megabytes and CPU seconds of a process."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        memory = next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(")", 1)[1].split()
+    return memory, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def watch(address, pid, seconds, drain=0):
+    began = time.monotonic()
+    print("second", "megabytes", "cpu", "lag", "read", *OUTCOMES, "watermark_age", sep="\t", flush=True)
+    while True:
+        second = time.monotonic() - began
+        memory, cpu = used(pid)
+        lag, read, outcomes, age = counts(address)
+        print(f"{second:.1f}", f"{memory:.1f}", f"{cpu:.2f}", lag, read, *outcomes.values(), f"{age:.1f}", sep="\t",
+              flush=True)
+        late = second - float(seconds)
+        if late >= float(drain) or (late >= 2 and lag == 0):
+            return
+        time.sleep(max(0.0, 1 - (time.monotonic() - began - second)))
+
+
+def lines_of(path):
+    with open(path, encoding="ascii") as lines:
+        head = next(lines).split()
+        return [dict(zip(head, map(float, line.split()))) for line in lines]
+
+
+def watched(path):
+    lines = lines_of(path)
+    first, last = lines[0], lines[-1]
+    warm = [line for line in lines if line["second"] >= last["second"] / 3]
+
+    def memory(some):
+        return statistics.median(line["megabytes"] for line in some)
+
+    early, late = memory(warm[:30]), memory(warm[-30:])
+    most = max(lines, key=lambda line: line["megabytes"])
+    print(f"memory: {first['megabytes']:.0f} MB at the start, {early:.0f} after a third of the time, {late:.0f} at the "
+          f"end ({(late - early) / early * 100:+.1f} %), {most['megabytes']:.0f} at most")
+    behind = max(lines, key=lambda line: line["lag"])
+    print(f"lag: {behind['lag']:,.0f} records at most, after {behind['second']:.0f} s; {last['lag']:,.0f} at the end, "
+          f"after {last['second']:.0f} s")
+    seconds = last["second"] - first["second"]
+    print(f"read: {(last['read'] - first['read']) / seconds:,.0f} events/s over {seconds:.0f} s, with "
+          f"{(last['cpu'] - first['cpu']) / seconds * 100:.0f} % of a core")
+
+
+def kept_up(path, rate):
+    lag = max(line["lag"] for line in lines_of(path)[-3:])
+    print(f"at {rate} events/s the last lag is {lag:.0f} records", file=sys.stderr)
+    sys.exit(0 if lag < float(rate) else 1)
+
+
+def account(brokers, prefix, address):
+    from confluent_kafka import Consumer, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "account"})
+    sent = 0
+    for name, topic in consumer.list_topics(timeout=10).topics.items():
+        if name in {prefix + known for known in TOPICS}:
+            for partition in topic.partitions:
+                low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=10)
+                sent += high - low
+    consumer.close()
+    _, read, outcomes, _ = counts(address)
+    print(f"account: {sent} sent, {read} read; {' + '.join(f'{count} {name}' for name, count in outcomes.items())} = "
+          f"{sum(outcomes.values())}; {sent - sum(outcomes.values())} missing")
+
+
+def metrics(address, name):
+    buckets, count = {}, 0
+    for sample, labels, value in samples(address):
+        if sample == f"{name}_bucket":
+            buckets[float(labels["le"].replace("+Inf", "inf"))] = value
+        elif sample == f"{name}_count":
+            count = value
+    told = [next((bound for bound in sorted(buckets) if buckets[bound] >= count * share), float("nan"))
+            for share in (0.5, 0.99, 0.999)]
+    print(f"{name} as the server tells it: {count:.0f}, p50 <= {told[0]:g}, p99 <= {told[1]:g}, p99.9 <= {told[2]:g}")
+
+
+def medians(path, per, what):
+    noted = defaultdict(list)
+    with open(path, encoding="utf-8") as results:
+        for line in results:
+            name, *figures = line.split("\t")
+            noted[name].append([float(figure) for figure in figures])
+    print(f"{what:<22}{'CPU s':>8}{'wall s':>8}{'MB':>8}   (of {per})")
+    for name, runs in noted.items():
+        cpu = statistics.median(user + system for user, system, *_ in runs)
+        wall = statistics.median(run[2] for run in runs)
+        memory = statistics.median(run[3] for run in runs)
+        print(f"{name:<22}{cpu:>8.2f}{wall:>8.1f}{memory:>8.0f}")
+
+
+if __name__ == "__main__":
+    globals()[sys.argv[1].replace("-", "_")](*sys.argv[2:])
