@@ -5,6 +5,7 @@
 //! process can be ended.
 
 mod error;
+mod expansion;
 mod privacy;
 #[cfg(test)]
 mod tests;
@@ -37,8 +38,10 @@ pub struct Limits {
     pub depth: usize,
     /// Operators: a chain of them is as deep for a planner as parentheses are.
     pub operators: usize,
-    /// Joins, and parts of UNION, EXCEPT and INTERSECT.
+    /// Joins, tables of a FROM, and parts of UNION, EXCEPT and INTERSECT.
     pub parts: usize,
+    /// Queries, each name of a WITH replaced by what it stands for.
+    pub expansion: usize,
     /// Rows of the answer; more are cut off, and the answer says so.
     pub rows: usize,
     /// From the text to the last row.
@@ -53,6 +56,7 @@ impl Default for Limits {
             depth: 32,
             operators: 400,
             parts: 32,
+            expansion: 1_000,
             rows: 10_000,
             deadline: Duration::from_secs(30),
         }

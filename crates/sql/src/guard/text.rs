@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
-use super::{Limits, QueryError, QueryProblem};
+use super::{Limits, QueryError, QueryProblem, expansion};
 
 /// Functions that make much out of little, outside of any memory limit.
 pub const BLOCKED: [&str; 10] = [
@@ -21,8 +21,14 @@ pub const BLOCKED: [&str; 10] = [
 
 /// What a query may begin with.
 const READS: [&str; 4] = ["SELECT", "WITH", "VALUES", "("];
-const OPERATOR_WORDS: [&str; 9] = ["AND", "OR", "NOT", "IS", "LIKE", "ILIKE", "BETWEEN", "DIV", "XOR"];
-const PARTS: [&str; 4] = ["JOIN", "UNION", "EXCEPT", "INTERSECT"];
+/// Words after which an expression is within another.
+const OPERATOR_WORDS: [&str; 24] = [
+    "AND", "OR", "NOT", "IS", "LIKE", "ILIKE", "BETWEEN", "DIV", "XOR", "IN", "AT", "COLLATE", "SIMILAR",
+    "RLIKE", "REGEXP", "GLOB", "MATCH", "OVERLAPS", "MEMBER", "ISNULL", "NOTNULL", "INTERVAL", "PRIOR",
+    "OPERATOR",
+];
+const PARTS: [&str; 9] =
+    ["JOIN", "UNION", "EXCEPT", "INTERSECT", "MINUS", "APPLY", "STRAIGHT_JOIN", "VIEW", "PIVOT"];
 
 pub(super) fn check(sql: &str, limits: &Limits) -> Result<(), QueryError> {
     if sql.len() > limits.bytes {
@@ -128,8 +134,16 @@ fn check_shape(tokens: &[TokenWithSpan], limits: &Limits) -> Result<(), QueryErr
     if operators > limits.operators {
         return Err(too_complex("the query has more than", limits.operators, "operators"));
     }
-    if parts > limits.parts {
+    let expansion = expansion::of(tokens);
+    if parts + expansion.commas > limits.parts {
         return Err(too_complex("the query has more than", limits.parts, "joins and unions"));
+    }
+    if expansion.size > limits.expansion {
+        return Err(too_complex(
+            "with its WITH spelled out the query holds more than",
+            limits.expansion,
+            "queries",
+        ));
     }
     Ok(())
 }

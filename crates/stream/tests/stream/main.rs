@@ -4,7 +4,10 @@
 
 mod equality;
 mod files;
+mod laws;
+mod progress;
 mod refusals;
 mod restart;
+mod silence;
 mod time;
 mod world;

@@ -11,7 +11,7 @@ use super::world::{
     self, Outcome, PLAIN, Reading, Record, after, begin, chunk, deliveries, engine, happenings, read, start,
 };
 
-fn counts() -> Vec<QueryFile> {
+pub(crate) fn counts() -> Vec<QueryFile> {
     vec![files::parse(
         "counts.sql",
         "-- kind: view\n-- key: device, window_start\n-- time: window_end\n\

@@ -41,6 +41,8 @@ pub(crate) struct Record {
     pub(crate) partition: i32,
     pub(crate) time: EventTime,
     pub(crate) body: Map<String, Value>,
+    /// How long it is on its way beside what the reading's disorder adds.
+    pub(crate) held: Duration,
 }
 
 impl Record {
@@ -59,7 +61,7 @@ impl Record {
         let mut row = row.as_object().unwrap().clone();
         row.extend(body.as_object().unwrap().clone());
         let partition = device.bytes().map(i32::from).sum::<i32>() % PARTITIONS;
-        Self { topic, partition, time, body: row }
+        Self { topic, partition, time, body: row, held: Duration::ZERO }
     }
 
     fn identity(&self) -> u128 {
@@ -157,18 +159,23 @@ fn device_table(devices: &[Device]) -> RecordBatch {
 
 /// What happens at the site, in order of event time.
 pub(crate) fn happenings(seed: u64) -> Vec<Record> {
+    some_happenings(seed, 1_500, (MINUTES * 60) as f64)
+}
+
+/// `count` of them within the first `seconds`.
+pub(crate) fn some_happenings(seed: u64, count: usize, seconds: f64) -> Vec<Record> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut records = Vec::new();
-    for _ in 0..1_500 {
+    for _ in 0..count {
         let id = format!("e{}", records.len());
-        records.push(happening(&mut random, &id));
+        records.push(happening(&mut random, &id, seconds));
     }
     records.sort_by_key(|record| record.time);
     records
 }
 
-fn happening(random: &mut ChaCha8Rng, id: &str) -> Record {
-    let seconds = random.random_range(0.0..(MINUTES * 60) as f64);
+fn happening(random: &mut ChaCha8Rng, id: &str, span: f64) -> Record {
+    let seconds = random.random_range(0.0..span);
     let number = random.random_range(0..3);
     let score = f64::from(random.random_range(50..100_u8)) / 100.0;
     let pick = |random: &mut ChaCha8Rng, words: &[&'static str]| words[random.random_range(0..words.len())];
@@ -248,9 +255,10 @@ pub(crate) fn deliveries(records: &[Record], reading: Reading) -> Vec<Delivery> 
         if most == 0 { 0 } else { random.random_range(0..most) }
     };
     for record in records {
-        arriving.push((record.time.millis() + delay(&mut random), record.clone()));
+        let sent = record.time + record.held;
+        arriving.push((sent.millis() + delay(&mut random), record.clone()));
         if reading.duplicates > 0 && random.random_range(0..reading.duplicates) == 0 {
-            arriving.push((record.time.millis() + delay(&mut random) + 1, record.clone()));
+            arriving.push((sent.millis() + delay(&mut random) + 1, record.clone()));
         }
     }
     arriving.sort_by_key(|(at, _)| *at);
