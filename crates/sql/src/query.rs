@@ -30,7 +30,7 @@ pub enum Kind {
 /// Where a view's rows go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Output {
-    /// To its table, and to the topic `hexwatch.view.<name>`.
+    /// To the topic `hexwatch.view.<name>`.
     Topic,
     /// To its table.
     Table,
