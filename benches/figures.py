@@ -43,7 +43,7 @@ def table(heat_events, mixed_events):
             noted[name].append([float(figure) for figure in figures])
     print(f"{'job':<12}{'CPU s/million':>15}{'user':>8}{'sys':>8}{'events/s':>12}{'MB':>8}{'x bare':>9}")
     for name, beside, events in [
-        ("bare", "bare", heat_events), ("view", "bare", heat_events),
+        ("bare", "bare", heat_events), ("heat", "bare", heat_events), ("heat-kept", "bare", heat_events),
         ("bare-mixed", "bare-mixed", mixed_events), ("everything", "bare-mixed", mixed_events),
     ]:
         if name not in noted:

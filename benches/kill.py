@@ -17,7 +17,7 @@ from confluent_kafka import Producer
 
 LISTEN = "127.0.0.1:29480"
 # The rebuild reads again what may still be corrected: kills begin when that much has been lived through.
-LIVED_S = 900
+LIVED_S = int(os.environ.get("LIVED_S", "900"))
 BACKLOG_S = 600
 PATIENCE_S = 60
 
@@ -47,6 +47,16 @@ class Bench:
                     "--start", time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(start)), "--out", path)
         return path
 
+    def ready(self):
+        until = time.monotonic() + 300
+        while time.monotonic() < until:
+            try:
+                with urllib.request.urlopen(f"http://{LISTEN}/readyz", timeout=5):
+                    return
+            except OSError:
+                time.sleep(0.05)
+        sys.exit("the server is not ready after five minutes")
+
     def topics(self, prefix):
         self.finish(prefix, "topics", "create", "--brokers", self.brokers, "--partitions", "3")
 
@@ -54,31 +64,68 @@ class Bench:
         return ("replay", "--brokers", self.brokers, "--file", path, *arguments)
 
 
-def button_of(site):
+def devices_of(site, kind):
     with open(f"{site}/devices.csv", encoding="utf-8") as lines:
-        return next(row["id"] for row in csv.DictReader(lines) if row["type"] == "panic")
+        return [row["id"] for row in csv.DictReader(lines) if row["type"] == kind]
 
 
-def press(brokers, topic, button, name):
-    now = int(time.time() * 1000)
-    value = {"id": name, "source": "bench", "time": now, "button": button, "kind": "panic"}
-    producer = Producer({"bootstrap.servers": brokers})
-    producer.produce(topic, key=button, value=json.dumps(value), timestamp=now)
-    producer.flush(10)
+class Danger:
+    """One thing of each kind that lives hang on: a press, gas beyond the critical level, a detector that smells smoke."""
+
+    def __init__(self, bench, prefix):
+        self.bench, self.prefix = bench, prefix
+        self.devices = {kind: devices_of(bench.site, kind) for kind in ("panic", "ch4", "smoke")}
+
+    def strike(self, name):
+        """Sends one of each, of devices that differ from time to time, and gives their ids."""
+        now, producer = int(time.time() * 1000), Producer({"bootstrap.servers": self.bench.brokers})
+        bodies = {
+            "panic": ("panic", {"kind": "panic"}),
+            "gas": ("ch4", {"property": "ch4", "result": 25.0, "unit": "%LEL"}),
+            "smoke": ("smoke", {"property": "smoke_obscuration", "state": "alarm"}),
+        }
+        ids = {}
+        for what, (kind, body) in bodies.items():
+            device = self.devices[kind][sum(map(ord, name)) % len(self.devices[kind])]
+            ids[what] = f"{what}-{name}"
+            topic = "panic" if kind == "panic" else "iot"
+            value = {"id": ids[what], "source": "bench", "time": now, "device": device, **body}
+            producer.produce(f"{self.prefix}.{topic}", key=device, value=json.dumps(value), timestamp=now)
+        producer.flush(10)
+        return ids
 
 
-def alarm_seen_after(name):
-    """Seconds until the server tells of the press."""
-    began = time.monotonic()
+def changes_after(seq):
+    with urllib.request.urlopen(f"http://{LISTEN}/api/v1/alarms?after={seq}&limit=10000", timeout=5) as answer:
+        return json.load(answer)["alarms"]
+
+
+def latest_seq():
+    seq = 0
+    while True:
+        changes = changes_after(seq)
+        if not changes:
+            return seq
+        seq = max(change["seq"] for change in changes)
+
+
+def seen_after(ids, seq):
+    """For each of the ids the seconds until the server tells of an alarm that stands on it."""
+    began, seen = time.monotonic(), {}
     while time.monotonic() - began < PATIENCE_S:
         try:
-            with urllib.request.urlopen(f"http://{LISTEN}/api/v1/alarms", timeout=1) as answer:
-                if f"bench/{name}\"" in answer.read().decode():
-                    return time.monotonic() - began
+            changes = changes_after(seq)
         except OSError:
-            pass
+            changes = []
+        told = {one["id"] for change in changes for one in change["inputs"]}
+        seq = max([seq, *(change["seq"] for change in changes)])
+        for what, name in ids.items():
+            if name in told:
+                seen.setdefault(what, time.monotonic() - began)
+        if len(seen) == len(ids):
+            return seen
         time.sleep(0.005)
-    sys.exit(f"no alarm for {name} within {PATIENCE_S} s")
+    sys.exit(f"no alarm for {ids.keys() - seen.keys()} of {ids} within {PATIENCE_S} s")
 
 
 def shares(figures):
@@ -88,30 +135,34 @@ def shares(figures):
 
 
 def kills(bench, count):
-    """A process is killed under load and started again; a press waits for it."""
+    """A process is killed under load and started again; a press, gas and smoke wait for it."""
     prefix, chance = "kills", random.Random(1)
     bench.topics(prefix)
-    # So much lies behind a process that a restart rebuilds in full, up to now; then the community lives on.
+    # So much lies behind a process that a restart has much to rebuild; then the community lives on.
     lived = bench.simulate("lived", time.time() - LIVED_S, LIVED_S)
     bench.finish(prefix, *bench.replay(prefix, lived, "--as-fast-as-possible"))
-    live = bench.run(prefix, "simulate", "--seed", "7", "--rate", str(bench.rate), "--duration", f"{30 * count + 60}s",
+    live = bench.run(prefix, "simulate", "--seed", "7", "--rate", str(bench.rate), "--duration", f"{40 * count + 600}s",
                      "--brokers", bench.brokers, stderr=subprocess.DEVNULL)
-    button, figures = button_of(bench.site), []
+    danger, figures = Danger(bench, prefix), []
     engine = bench.run(prefix, *bench.engine(prefix))
-    press(bench.brokers, f"{prefix}.panic", button, "first")
-    alarm_seen_after("first")
+    bench.ready()
+    seen_after(danger.strike("first"), 0)
     for number in range(count):
         time.sleep(8 + chance.random() * 6)
+        seq = latest_seq()
         engine.send_signal(signal.SIGKILL)
         engine.wait()
-        press(bench.brokers, f"{prefix}.panic", button, f"press-{number}")
+        ids = danger.strike(f"kill-{number}")
         engine = bench.run(prefix, *bench.engine(prefix))
-        figures.append(alarm_seen_after(f"press-{number}"))
-        print(f"kill {number}: {figures[-1]:.2f} s", file=sys.stderr)
+        figures.append(seen_after(ids, seq))
+        shown = ", ".join(f"{what} {seconds:.2f} s" for what, seconds in figures[-1].items())
+        print(f"kill {number}: {shown}", file=sys.stderr)
     for child in (live, engine):
         child.terminate()
         child.wait()
-    print(f"first alarm after the restart, {count} kills at {bench.rate} events/s: {shares(figures)}")
+    print(f"first alarm after the restart, {count} kills at {bench.rate} events/s, {LIVED_S} s and more to look back on:")
+    for what in figures[0]:
+        print(f"  {what}: {shares([seen[what] for seen in figures])}")
 
 
 def backlog(bench):

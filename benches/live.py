@@ -3,6 +3,8 @@
 free-ports                              a free port of loopback whose successor is free too
 ready ADDRESS                           waits until the server is ready
 presses BROKERS TOPIC RATE SECONDS      panic presses, each with the time of its sending in its id
+dangers BROKERS PREFIX RATE SECONDS     panic presses, and for every fifth gas beyond the critical level or a detector
+                                        that smells smoke, each with the time of its sending in its alarm's key
 cells BROKERS PREFIX CELLS SECONDS      events that change the risk of CELLS cells in each second
 devices BROKERS TOPIC DEVICES MINUTES   a reading of each device in each minute of event time, at once
 watch ADDRESS PID SECONDS [DRAIN]       a line a second: memory, CPU, lag, counts; then on until the lag is worked off,
@@ -75,15 +77,33 @@ def paced(rate, seconds):
         yield number
 
 
-def presses(brokers, topic, rate, seconds):
-    sink = producer(brokers, **{"linger.ms": 0})
+def named_presses(sink, topic, rate, seconds):
+    """Sends presses; yields the number, the name and the time of each."""
     for number in paced(float(rate), float(seconds)):
         now = time.time_ns() // 1_000_000
-        # Two presses within a millisecond must not be one.
-        press = f'{{"id":"{number}-press-{now}","time":{now},"button":"button-{number % 50}","kind":"panic"}}'
+        # Two within a millisecond must not be one.
+        name = f"{number}-sent-{now}"
+        press = f'{{"id":"{name}","time":{now},"button":"button-{number % 50}","kind":"panic"}}'
         sink.produce(topic, press, key=f"button-{number % 50}")
+        yield number, name, now
         sink.poll(0)
     sink.flush(10)
+
+
+def presses(brokers, topic, rate, seconds):
+    for _ in named_presses(producer(brokers, **{"linger.ms": 0}), topic, rate, seconds):
+        pass
+
+
+def dangers(brokers, prefix, rate, seconds):
+    sink = producer(brokers, **{"linger.ms": 0})
+    for number, name, now in named_presses(sink, f"{prefix}panic", rate, seconds):
+        if number % 5 == 0:
+            # Far from everybody, and from each other: a fire is confirmed by a neighbour.
+            said = '"property":"ch4","result":25,"unit":"%LEL"' if number % 2 else \
+                '"property":"smoke_obscuration","state":"alarm"'
+            sink.produce(f"{prefix}iot", f'{{"id":"{name}","time":{now},"device":"{name}",{said},'
+                         f'"lon":{100 + number % 1000 * 0.01:.2f},"lat":{20 + number // 1000 * 0.01:.2f}}}', key=name)
 
 
 def cells(brokers, prefix, count, seconds):

@@ -3,6 +3,8 @@
 use hexwatch_contract::alarm::{AlarmId, State, Transition};
 use hexwatch_contract::{Classified, EventTime, Fault};
 
+use crate::standing::Standing;
+
 /// Something a person does with one alarm.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Action {
@@ -54,6 +56,50 @@ impl Action {
             Self::Confirm { .. } => Transition::Confirm,
             Self::Reject { .. } => Transition::Reject,
             Self::Assign { .. } => Transition::Assign,
+        }
+    }
+
+    /// Whether the state machine has the arrow that this action asks for, from where alarm `id` stands at `now`.
+    pub(crate) fn permit(
+        &self,
+        id: &AlarmId,
+        standing: &Standing,
+        now: EventTime,
+    ) -> Result<(), ActionError> {
+        self.permit_words(id, standing, now)?;
+        let state = standing.state();
+        let is_open = matches!(state, State::Unack | State::Acked | State::RtnUnack);
+        let possible = match self {
+            Self::Ack => matches!(state, State::Unack | State::RtnUnack),
+            Self::Unack => state == State::Acked,
+            Self::Unshelve => state == State::Shelved,
+            Self::Shelve { .. } | Self::Confirm { .. } | Self::Reject { .. } => is_open,
+            Self::Comment { .. } | Self::Assign { .. } => true,
+        };
+        if possible {
+            return Ok(());
+        }
+        Err(ActionError::NotPossible { id: id.clone(), state, transition: self.transition() })
+    }
+
+    /// Whether the action says what it has to say, and nobody was faster.
+    fn permit_words(&self, id: &AlarmId, standing: &Standing, now: EventTime) -> Result<(), ActionError> {
+        let missing =
+            |what| Err(ActionError::Missing { id: id.clone(), transition: self.transition(), what });
+        match self {
+            Self::Ack => match &standing.acked_by {
+                Some(by) if standing.active => {
+                    Err(ActionError::AlreadyAcked { id: id.clone(), by: by.clone() })
+                }
+                _ => Ok(()),
+            },
+            Self::Comment { text } if text.trim().is_empty() => missing("a text"),
+            Self::Assign { to } if to.trim().is_empty() => missing("a name"),
+            Self::Shelve { reason, .. } if reason.trim().is_empty() => missing("a reason"),
+            Self::Shelve { until, .. } if *until <= now => {
+                Err(ActionError::ShelvedUntilThePast { id: id.clone(), until: *until, now })
+            }
+            _ => Ok(()),
         }
     }
 }

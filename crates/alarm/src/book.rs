@@ -1,16 +1,16 @@
 //! Every alarm of the sites, and the numbers of their changes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 use std::time::Duration;
 
-use hexwatch_contract::alarm::{Alarm, AlarmId, ConfirmLevel, RuleHit, State, Transition};
+use hexwatch_contract::alarm::{Alarm, AlarmId, ConfirmLevel, State, Transition};
 use hexwatch_contract::{Classified, EventTime, Fault};
 
 use crate::action::{Action, ActionError};
 use crate::device::{DeviceStates, Devices};
-use crate::entry::{Entry, Said, WITHDRAWN};
-use crate::surroundings::{Locate, Surroundings};
+use crate::entry::{Entry, Said};
+use crate::index::Index;
+use crate::surroundings::Locate;
 
 /// How the book is kept.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -28,21 +28,16 @@ impl Default for Settings {
     }
 }
 
-/// Where a rule and a key meet, in one site.
-type Place = (Arc<str>, String, String);
-
-fn place_of(alarm: &Alarm) -> Place {
-    (alarm.rule.clone(), alarm.key.clone(), alarm.site.clone())
-}
-
 /// All alarms, by id; one change at a time, each numbered in its site.
 pub struct Book {
-    settings: Settings,
-    locate: Box<dyn Locate>,
-    alarms: HashMap<AlarmId, Entry>,
-    places: HashMap<Place, BTreeSet<(EventTime, AlarmId)>>,
+    pub(crate) settings: Settings,
+    pub(crate) locate: Box<dyn Locate>,
+    pub(crate) alarms: HashMap<AlarmId, Entry>,
+    pub(crate) index: Index,
     latest_seq: BTreeMap<String, u64>,
-    devices: Devices,
+    pub(crate) devices: Devices,
+    /// Alarms with findings of devices of which another opinion is held now than when they were told.
+    pub(crate) judged_anew: BTreeSet<AlarmId>,
 }
 
 /// Why a log is not one that a book has written.
@@ -66,12 +61,6 @@ impl Classified for ReplayError {
     }
 }
 
-/// The order in which hits of one step are taken in: by event time, and at the same time a raise before what
-/// builds on it.
-fn order(hit: &RuleHit) -> (EventTime, Transition, &str, EventTime, &str) {
-    (hit.at, hit.transition, &hit.rule, hit.window_start, &hit.key)
-}
-
 impl Book {
     /// An empty book. `locate` tells whose ground a cell is.
     #[must_use]
@@ -80,9 +69,10 @@ impl Book {
             settings,
             locate: Box::new(locate),
             alarms: HashMap::new(),
-            places: HashMap::new(),
+            index: Index::default(),
             latest_seq: BTreeMap::new(),
             devices: Devices::default(),
+            judged_anew: BTreeSet::new(),
         }
     }
 
@@ -110,35 +100,45 @@ impl Book {
     }
 
     fn fold(&mut self, change: &Alarm) {
-        match self.alarms.get_mut(&change.alarm_id) {
+        let id = &change.alarm_id;
+        match self.alarms.get_mut(id) {
             Some(entry) => {
                 let before = entry.alarm.raised_at;
                 entry.fold(change);
-                self.move_in_place(&change.alarm_id, before);
+                self.index.move_raise(&entry.alarm, before);
             }
             None => self.insert(Entry::read_from(change)),
         }
-    }
-
-    /// Keeps the index of a place in order when an alarm turns out to have been raised earlier than `before`.
-    fn move_in_place(&mut self, id: &AlarmId, before: EventTime) {
-        let Some(entry) = self.alarms.get(id) else { return };
-        if let Some(here) = self.places.get_mut(&place_of(&entry.alarm)) {
-            here.remove(&(before, id.clone()));
-            here.insert((entry.alarm.raised_at, id.clone()));
+        if let Some(device) = &change.device {
+            self.index.note_device(device, id);
+        }
+        if let Some(earlier) = change.incident.clone().map(AlarmId::from).filter(|incident| incident != id) {
+            self.index.join(id, &earlier);
         }
     }
 
-    fn insert(&mut self, entry: Entry) {
-        let alarm = &entry.alarm;
-        self.places.entry(place_of(alarm)).or_default().insert((alarm.raised_at, alarm.alarm_id.clone()));
-        self.alarms.insert(alarm.alarm_id.clone(), entry);
+    pub(crate) fn insert(&mut self, entry: Entry) {
+        self.index.insert(&entry.alarm);
+        self.alarms.insert(entry.alarm.alarm_id.clone(), entry);
     }
 
     /// Notes the `state` of an admitted `iot` row: what devices in fault, test or disabled give rise to is
-    /// held back.
+    /// held back. Alarms that were told before it was known are judged anew with the next findings.
     pub fn device_state(&mut self, device: &str, state: &str, at: EventTime) {
-        self.devices.note(device, state, at);
+        let Some(doubtful) = self.devices.note(device, state, at) else { return };
+        for id in self.index.of_device(device) {
+            let Some(entry) = self.alarms.get_mut(id) else { continue };
+            let rule = &entry.alarm.rule;
+            let speaks = entry.findings.iter_mut().filter(|finding| {
+                finding.content.device.as_deref() == Some(device) && doubtful.contains(&finding.at)
+            });
+            for finding in speaks {
+                let unfit = self.devices.unfit_at(device, finding.at).filter(|unfit| unfit.holds_back(rule));
+                if std::mem::replace(&mut finding.doubt, unfit) != unfit {
+                    self.judged_anew.insert(id.clone());
+                }
+            }
+        }
     }
 
     /// What devices said of themselves, for a restart: the log does not hold it.
@@ -152,153 +152,6 @@ impl Book {
         self.devices.resume(states);
     }
 
-    /// Takes in what the rules found in one step, in the order of event time, and gives the changes. A hit that
-    /// was taken in before changes nothing.
-    pub fn apply_hits(&mut self, hits: &[RuleHit], now: EventTime) -> Vec<Alarm> {
-        let mut ordered: Vec<&RuleHit> = hits.iter().collect();
-        ordered.sort_by(|one, other| order(one).cmp(&order(other)));
-        ordered.into_iter().flat_map(|hit| self.apply_hit(hit, now)).collect()
-    }
-
-    /// Takes in one hit. See [`Book::apply_hits`]. What builds on an alarm that is not known raises it first, so
-    /// that no escalation or confirmation is lost; an end of an unknown alarm changes nothing.
-    pub fn apply_hit(&mut self, hit: &RuleHit, now: EventTime) -> Vec<Alarm> {
-        let opens = matches!(hit.transition, Transition::Raise | Transition::Escalate | Transition::Confirm);
-        let (opened, id) = match self.find(hit) {
-            Some(id) => (None, id),
-            None if opens => (self.open(hit, now), hit.alarm_id()),
-            None => return Vec::new(),
-        };
-        let change = match hit.transition {
-            Transition::Raise if opened.is_some() => None,
-            Transition::Raise => self.correct(&id, hit, now),
-            Transition::Confirm if names_an_earlier_alarm(hit).is_some() => self.link(&id, hit, now),
-            _ => self.advance(&id, hit, now),
-        };
-        opened.into_iter().chain(change).collect()
-    }
-
-    /// Takes back what a late record has shown not to hold, and gives the changes: an alarm whose raise is taken
-    /// back is cleared. An escalation or a confirmation stays, since somebody may have acted on it; a press for
-    /// help stays whatever comes. Comes before the hits of the same step.
-    pub fn withdraw_hits(&mut self, hits: &[RuleHit], now: EventTime) -> Vec<Alarm> {
-        let mut ordered: Vec<&RuleHit> =
-            hits.iter().filter(|hit| hit.transition == Transition::Raise).collect();
-        ordered.sort_by(|one, other| order(one).cmp(&order(other)));
-        ordered.into_iter().filter_map(|hit| self.withdraw(hit, now)).collect()
-    }
-
-    fn withdraw(&mut self, hit: &RuleHit, now: EventTime) -> Option<Alarm> {
-        self.clear_withdrawn(&hit.alarm_id(), hit.at, now)
-    }
-
-    /// Takes back an alarm that a restart has not found again, as [`Book::withdraw_hits`] does.
-    pub fn take_back(&mut self, id: &AlarmId, now: EventTime) -> Option<Alarm> {
-        let raised_at = self.alarm(id)?.raised_at;
-        self.clear_withdrawn(id, raised_at, now)
-    }
-
-    fn clear_withdrawn(&mut self, id: &AlarmId, at: EventTime, now: EventTime) -> Option<Alarm> {
-        let entry = self.alarms.get_mut(id)?;
-        let is_press = &*entry.alarm.rule == "R10";
-        // One that has returned still waits for somebody to have seen it, though it never was.
-        let is_open = entry.standing.active || entry.standing.state() == State::RtnUnack;
-        if is_press || !entry.has_taken(Transition::Raise) || !is_open {
-            return None;
-        }
-        entry.forget_raise();
-        let said = Said { note: Some(WITHDRAWN), ..Said::default() };
-        self.change(id, Transition::Clear, &said, at, now)
-    }
-
-    /// The alarm that `hit` speaks of: the one with its id, or, for what builds on an alarm, the latest one of
-    /// the same rule and key that is still active. (An episode may be longer than a rule looks back, and then
-    /// the rule no longer knows when it started.)
-    fn find(&self, hit: &RuleHit) -> Option<AlarmId> {
-        let id = hit.alarm_id();
-        if hit.transition == Transition::Raise || self.alarms.contains_key(&id) {
-            return self.alarms.contains_key(&id).then_some(id);
-        }
-        let place = (hit.rule.clone(), hit.key.clone(), hit.site.clone());
-        let here = self.places.get(&place)?;
-        let is_active = |id: &AlarmId| self.alarms.get(id).is_some_and(|entry| entry.standing.active);
-        here.iter()
-            .rev()
-            .find(|(raised_at, id)| *raised_at <= hit.at && is_active(id))
-            .map(|(_, id)| id.clone())
-    }
-
-    fn open(&mut self, hit: &RuleHit, now: EventTime) -> Option<Alarm> {
-        let around = hit.cell.map_or_else(Surroundings::default, |cell| self.locate.surroundings(cell));
-        let mut entry = Entry::opened_by(hit, hit.alarm_id(), around, self.settings.replay);
-        let mut transition = Transition::Raise;
-        if let Some((device, unfit)) = self.unfit(hit) {
-            transition = Transition::Suppress;
-            let why = serde_json::json!({ "device": device, "state": unfit });
-            entry.alarm.measured.insert("suppressed_by".to_owned(), why);
-        }
-        self.insert(entry);
-        self.change(&hit.alarm_id(), transition, &Said::default(), hit.at, now)
-    }
-
-    /// The device of `hit` that is not to be believed, and the state that says so.
-    fn unfit<'a>(&self, hit: &'a RuleHit) -> Option<(&'a str, &'static str)> {
-        let device = hit.device.as_deref()?;
-        let unfit = self.devices.unfit_at(device, hit.at)?;
-        unfit.holds_back(&hit.rule).then_some((device, unfit.name()))
-    }
-
-    /// A raise that is repeated says nothing new unless it is earlier or graver: then a late record has
-    /// corrected it.
-    fn correct(&mut self, id: &AlarmId, hit: &RuleHit, now: EventTime) -> Option<Alarm> {
-        let entry = self.alarms.get_mut(id)?;
-        let before = entry.alarm.raised_at;
-        let is_back = !entry.has_taken(Transition::Raise);
-        if !entry.join(hit) && !is_back {
-            return None;
-        }
-        self.move_in_place(id, before);
-        self.change(id, Transition::Raise, &Said::default(), hit.at, now)
-    }
-
-    fn advance(&mut self, id: &AlarmId, hit: &RuleHit, now: EventTime) -> Option<Alarm> {
-        let is_doubted = self.unfit(hit).is_some();
-        let entry = self.alarms.get_mut(id)?;
-        let is_stale = hit.at < entry.standing.active_again_since.unwrap_or(entry.alarm.raised_at);
-        if entry.has_taken(hit.transition) || is_stale || entry.standing.suppressed {
-            return None;
-        }
-        let ends = matches!(hit.transition, Transition::Return | Transition::Clear | Transition::Reject);
-        // A press for help ends by a person only, and a faulty device never yields an all-clear.
-        if is_doubted || (ends && (&*hit.rule == "R10" || !entry.standing.active)) {
-            return None;
-        }
-        if entry.standing.is_rejected() && hit.transition != Transition::Confirm {
-            return None;
-        }
-        entry.join(hit);
-        if hit.transition == Transition::Confirm {
-            entry.alarm.incident.get_or_insert_with(|| id.to_string());
-        }
-        self.change(id, hit.transition, &Said::default(), hit.at, now)
-    }
-
-    /// A confirmation that names an earlier alarm belongs to that one; this one is joined to it.
-    fn link(&mut self, id: &AlarmId, hit: &RuleHit, now: EventTime) -> Option<Alarm> {
-        let incident = self.incident_of(&names_an_earlier_alarm(hit)?);
-        let entry = self.alarms.get_mut(id)?;
-        if entry.alarm.incident.is_some() || entry.standing.suppressed {
-            return None;
-        }
-        entry.alarm.incident = Some(incident);
-        self.change(id, Transition::Comment, &Said::default(), hit.at, now)
-    }
-
-    fn incident_of(&self, id: &AlarmId) -> String {
-        let known = self.alarms.get(id).and_then(|entry| entry.alarm.incident.clone());
-        known.unwrap_or_else(|| id.to_string())
-    }
-
     /// Does what a person asks. `actor_ref` is that person's pseudonym.
     pub fn act(
         &mut self,
@@ -309,7 +162,7 @@ impl Book {
     ) -> Result<Alarm, ActionError> {
         let unknown = || ActionError::Unknown { id: id.clone() };
         let entry = self.alarms.get_mut(id).ok_or_else(unknown)?;
-        permit(entry, action, now)?;
+        action.permit(&entry.alarm.alarm_id, &entry.standing, now)?;
         let mut said = Said { actor: Some(actor_ref), ..Said::default() };
         match action {
             Action::Comment { text } => said.note = Some(text),
@@ -319,13 +172,14 @@ impl Book {
             }
             Action::Confirm { note } => {
                 said.note = note.as_deref();
+                entry.is_confirmed = true;
                 entry.alarm.confirm_level = ConfirmLevel::Human;
             }
             Action::Reject { note } => said.note = note.as_deref(),
             Action::Assign { to } => entry.alarm.assigned_to = Some(to.clone()),
             Action::Ack | Action::Unack | Action::Unshelve => {}
         }
-        self.change(id, action.transition(), &said, now, now).ok_or_else(unknown)
+        self.step(id, action.transition(), &said, (now, now)).ok_or_else(unknown)
     }
 
     /// Brings back what was shelved until `now` or earlier, and forgets what was over long ago.
@@ -338,7 +192,7 @@ impl Book {
             .collect();
         over.sort_unstable();
         let unshelve = |book: &mut Self, (until, id): (EventTime, AlarmId)| {
-            book.change(&id, Transition::Unshelve, &Said::default(), until, now)
+            book.step(&id, Transition::Unshelve, &Said::default(), (until, now))
         };
         let changes = over.into_iter().filter_map(|due| unshelve(self, due)).collect();
         self.forget(now - self.settings.remember);
@@ -346,30 +200,40 @@ impl Book {
     }
 
     fn forget(&mut self, before: EventTime) {
-        let places = &mut self.places;
-        self.alarms.retain(|id, entry| {
+        let index = &mut self.index;
+        let known = self.alarms.len();
+        self.alarms.retain(|_, entry| {
             let is_kept = !entry.is_over() || entry.alarm.changed_at.max(entry.alarm.emitted_at) >= before;
             if !is_kept {
-                let alarm = &entry.alarm;
-                let place = place_of(alarm);
-                if let Some(here) = places.get_mut(&place) {
-                    here.remove(&(alarm.raised_at, id.clone()));
-                    if here.is_empty() {
-                        places.remove(&place);
-                    }
-                }
+                index.remove(&entry.alarm, entry.findings.devices());
             }
             is_kept
         });
+        if self.alarms.len() < known {
+            index.prune(|id| self.alarms.contains_key(id));
+        }
     }
 
-    fn change(
+    /// Makes the change that a person, or time, makes.
+    fn step(
         &mut self,
         id: &AlarmId,
         transition: Transition,
         said: &Said<'_>,
-        at: EventTime,
-        now: EventTime,
+        (at, now): (EventTime, EventTime),
+    ) -> Option<Alarm> {
+        let entry = self.alarms.get_mut(id)?;
+        entry.standing.step(transition, said.actor, said.shelved_until);
+        self.number(id, transition, said, (at, now))
+    }
+
+    /// Numbers a change, and gives the alarm as it stands after it.
+    pub(crate) fn number(
+        &mut self,
+        id: &AlarmId,
+        transition: Transition,
+        said: &Said<'_>,
+        (at, now): (EventTime, EventTime),
     ) -> Option<Alarm> {
         let entry = self.alarms.get_mut(id)?;
         let latest = self.latest_seq.entry(entry.alarm.site.clone()).or_insert(0);
@@ -405,47 +269,4 @@ impl Book {
         }
         counts
     }
-}
-
-/// The alarm that started earlier, where a confirmation names one: the columns `m_linked_key` and
-/// `m_linked_start` (epoch milliseconds) of the rule.
-fn names_an_earlier_alarm(hit: &RuleHit) -> Option<AlarmId> {
-    let key = hit.measured.get("linked_key")?.as_str()?;
-    let start = EventTime::from_millis(hit.measured.get("linked_start")?.as_i64()?);
-    (hit.transition == Transition::Confirm).then(|| AlarmId::of(&hit.rule, hit.rule_version, key, start))
-}
-
-/// Whether the state machine has the arrow that `action` asks for.
-fn permit(entry: &Entry, action: &Action, now: EventTime) -> Result<(), ActionError> {
-    let id = || entry.alarm.alarm_id.clone();
-    let state = entry.standing.state();
-    let missing = |what| ActionError::Missing { id: id(), transition: action.transition(), what };
-    match action {
-        Action::Ack => {
-            if let Some(by) = &entry.standing.acked_by
-                && entry.standing.active
-            {
-                return Err(ActionError::AlreadyAcked { id: id(), by: by.clone() });
-            }
-        }
-        Action::Comment { text } if text.trim().is_empty() => return Err(missing("a text")),
-        Action::Assign { to } if to.trim().is_empty() => return Err(missing("a name")),
-        Action::Shelve { reason, .. } if reason.trim().is_empty() => return Err(missing("a reason")),
-        Action::Shelve { until, .. } if *until <= now => {
-            return Err(ActionError::ShelvedUntilThePast { id: id(), until: *until, now });
-        }
-        _ => {}
-    }
-    let is_open = matches!(state, State::Unack | State::Acked | State::RtnUnack);
-    let possible = match action {
-        Action::Ack => matches!(state, State::Unack | State::RtnUnack),
-        Action::Unack => state == State::Acked,
-        Action::Unshelve => state == State::Shelved,
-        Action::Shelve { .. } | Action::Confirm { .. } | Action::Reject { .. } => is_open,
-        Action::Comment { .. } | Action::Assign { .. } => true,
-    };
-    if possible {
-        return Ok(());
-    }
-    Err(ActionError::NotPossible { id: id(), state, transition: action.transition() })
 }

@@ -1,12 +1,13 @@
 //! Which devices are not to be believed, and since when.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::{Bound, Range};
 
 use hexwatch_contract::EventTime;
 use serde::{Deserialize, Serialize};
 
 /// Why a device's inputs are held back.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Unfit {
     Fault,
@@ -16,7 +17,7 @@ pub(crate) enum Unfit {
 
 impl Unfit {
     /// Reads an `iot` row's `state`; `None` for the states of a device that works.
-    fn parse(state: &str) -> Option<Self> {
+    pub(crate) fn parse(state: &str) -> Option<Self> {
         match state {
             "fault" => Some(Self::Fault),
             "test" => Some(Self::Test),
@@ -45,7 +46,8 @@ impl Unfit {
     }
 }
 
-/// How many reports of a device's state are remembered: enough for rows that come late, few enough to bound memory.
+/// How many reports of a device's state are remembered: enough for rows that come late, few enough to bound memory. What
+/// says the same as the one before is forgotten first, the oldest first.
 const REMEMBERED: usize = 16;
 
 /// How many devices are remembered: more than any site has, few enough to bound memory where somebody invents them.
@@ -65,19 +67,25 @@ pub(crate) struct Devices(HashMap<String, States>);
 pub struct DeviceStates(BTreeMap<String, States>);
 
 impl Devices {
-    /// Notes that `device` said `state` at `at`.
-    pub(crate) fn note(&mut self, device: &str, state: &str, at: EventTime) {
+    /// Notes that `device` said `state` at `at`. Returns the time for which it is judged otherwise now than before.
+    pub(crate) fn note(&mut self, device: &str, state: &str, at: EventTime) -> Option<Range<EventTime>> {
         if !self.0.contains_key(device) {
             if self.0.len() >= DEVICES_MAX {
                 self.make_room();
             }
             self.0.insert(device.to_owned(), BTreeMap::new());
         }
-        let Some(states) = self.0.get_mut(device) else { return };
-        states.insert(at, Unfit::parse(state));
-        if states.len() > REMEMBERED {
-            states.pop_first();
+        let before = self.unfit_at(device, at);
+        let states = self.0.get_mut(device)?;
+        // Of two states at one instant the one that gives cause for doubt counts, whichever comes first.
+        let said = Unfit::parse(state).max(states.get(&at).copied().flatten());
+        states.insert(at, said);
+        if states.len() > REMEMBERED && forget_one(states) == Some(at) {
+            return None;
         }
+        let next = states.range((Bound::Excluded(at), Bound::Unbounded)).next();
+        let until = next.map_or(EventTime::MAX, |(next, _)| *next);
+        (said != before).then_some(at..until)
     }
 
     /// Forgets the devices that have always worked, which are as good as unknown; where that is not enough, those that
@@ -110,6 +118,15 @@ impl Devices {
     }
 }
 
+/// Forgets the oldest report that says nothing new, or else the oldest; returns of when it was.
+fn forget_one(states: &mut States) -> Option<EventTime> {
+    let pairs = states.iter().zip(states.iter().skip(1));
+    let idle = pairs.map(|((_, before), (at, said))| (at, before == said)).find(|(_, is_idle)| *is_idle);
+    let gone = idle.map(|(at, _)| *at).or_else(|| states.keys().next().copied())?;
+    states.remove(&gone);
+    Some(gone)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -127,6 +144,17 @@ mod tests {
         assert_eq!(devices.unfit_at("smoke-1", at(10)), Some(Unfit::Fault));
         assert_eq!(devices.unfit_at("smoke-1", at(29)), Some(Unfit::Fault));
         assert_eq!(devices.unfit_at("smoke-1", at(30)), None);
+    }
+
+    #[test]
+    fn a_state_says_for_which_time_it_changes_the_judgement() {
+        let mut devices = Devices::default();
+        assert_eq!(devices.note("smoke-1", "normal", at(30)), None);
+        assert_eq!(devices.note("smoke-1", "fault", at(10)), Some(at(10)..at(30)));
+        assert_eq!(devices.note("smoke-1", "fault", at(20)), None);
+        assert_eq!(devices.note("smoke-1", "normal", at(20)), None, "at one instant the doubt counts");
+        assert_eq!(devices.note("smoke-1", "normal", at(25)), Some(at(25)..at(30)));
+        assert_eq!(devices.note("smoke-1", "test", at(40)), Some(at(40)..EventTime::MAX));
     }
 
     #[test]
@@ -152,6 +180,19 @@ mod tests {
         }
         assert!(devices.0.len() <= DEVICES_MAX, "{} are remembered", devices.0.len());
         assert_eq!(devices.unfit_at("broken-999996", at(1_000_000)), Some(Unfit::Fault));
+    }
+
+    #[test]
+    fn a_doubt_is_remembered_through_many_reports_that_change_nothing() {
+        let mut devices = Devices::default();
+        devices.note("smoke-1", "fault", at(10));
+        for step in 20..1_000 {
+            devices.note("smoke-1", if step < 500 { "normal" } else { "alarm" }, at(step));
+        }
+        devices.note("smoke-1", "normal", at(15));
+        assert_eq!(devices.0["smoke-1"].len(), REMEMBERED);
+        assert_eq!(devices.unfit_at("smoke-1", at(14)), Some(Unfit::Fault));
+        assert_eq!(devices.unfit_at("smoke-1", at(15)), None);
     }
 
     #[test]

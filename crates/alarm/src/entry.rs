@@ -1,29 +1,31 @@
-//! One alarm: what is published of it, where it stands, and which of the rules' findings it has taken in.
-
-use std::collections::BTreeSet;
+//! One alarm: what is published of it, where it stands, and what the rules have found of it.
 
 use hexwatch_contract::EventTime;
-use hexwatch_contract::alarm::{Alarm, AlarmId, ConfirmLevel, Explain, Input, RuleHit, State, Transition};
+use hexwatch_contract::alarm::{Alarm, AlarmId, ConfirmLevel, Explain, RuleHit, State, Transition};
 use serde_json::{Map, Value};
 
+use crate::findings::{Content, Findings, Verdict};
 use crate::standing::Standing;
 use crate::surroundings::Surroundings;
 
-/// How many inputs one alarm carries; the first ones explain it.
-const MAX_INPUTS: usize = 64;
-
 #[derive(Clone, PartialEq, Debug)]
 pub(crate) struct Entry {
+    /// As it was told last.
     pub(crate) alarm: Alarm,
     pub(crate) standing: Standing,
-    /// The transitions that rules have made: a repeated one changes nothing.
-    taken: BTreeSet<Transition>,
+    pub(crate) findings: Findings,
+    /// What the findings had come to then.
+    pub(crate) told: Verdict,
+    /// Whether a person has confirmed it.
+    pub(crate) is_confirmed: bool,
+    /// Whether findings that were told before a restart may still come again: until then they are missed by nobody.
+    pub(crate) is_unsettled: bool,
 }
 
 /// The note of the change that ends an alarm because what it stood on no longer holds.
 pub(crate) const WITHDRAWN: &str = "withdrawn";
 
-/// What a change says beyond its transition.
+/// What a person's change says beyond its transition.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Said<'a> {
     pub(crate) actor: Option<&'a str>,
@@ -32,9 +34,10 @@ pub(crate) struct Said<'a> {
 }
 
 impl Entry {
-    /// An alarm that `hit` opens, before its first change is numbered.
-    pub(crate) fn opened_by(hit: &RuleHit, id: AlarmId, around: Surroundings, replay: bool) -> Self {
-        let mut alarm = Alarm {
+    /// An alarm that `hit` opens, before anything was found of it and before its first change is numbered.
+    pub(crate) fn opened_by(hit: &RuleHit, id: AlarmId, replay: bool) -> Self {
+        let standing = Standing::default();
+        let alarm = Alarm {
             alarm_id: id,
             seq: 0,
             site: hit.site.clone(),
@@ -42,7 +45,7 @@ impl Entry {
             rule_version: hit.rule_version,
             class: hit.class,
             priority: hit.priority,
-            state: Standing::default().state(),
+            state: standing.state(),
             transition: Transition::Raise,
             actor_ref: None,
             note: None,
@@ -52,66 +55,69 @@ impl Entry {
             changed_at: hit.at,
             emitted_at: hit.at,
             key: hit.key.clone(),
-            device: hit.device.clone(),
-            cell: hit.cell,
-            lon: hit.lon,
-            lat: hit.lat,
-            area: around.area,
-            grid: around.grid,
-            officer_role: around.officer_role,
-            inputs: hit.inputs.iter().take(MAX_INPUTS).cloned().collect(),
-            measured: hit.measured.clone(),
+            device: None,
+            cell: None,
+            lon: None,
+            lat: None,
+            area: None,
+            grid: None,
+            officer_role: None,
+            inputs: Vec::new(),
+            measured: Map::new(),
             confirm_level: hit.confirm_level,
             drill: hit.drill,
             replay,
             incident: None,
             explain: Explain::default(),
         };
-        alarm.explain = explain(&alarm);
-        Self { alarm, standing: Standing::default(), taken: BTreeSet::from([Transition::Raise]) }
+        Self::untold(alarm, standing)
+    }
+
+    fn untold(alarm: Alarm, standing: Standing) -> Self {
+        Self {
+            alarm,
+            standing,
+            findings: Findings::default(),
+            told: Verdict::default(),
+            is_confirmed: false,
+            is_unsettled: false,
+        }
     }
 
     /// The entry whose first change in a log is `change`.
     pub(crate) fn read_from(change: &Alarm) -> Self {
-        let mut entry = Self { alarm: change.clone(), standing: Standing::default(), taken: BTreeSet::new() };
-        entry.taken.insert(Transition::Raise);
-        entry.standing.step(
-            change.transition,
-            true,
-            change.actor_ref.as_deref(),
-            (change.changed_at, change.shelved_until),
-        );
+        let mut standing =
+            Standing { active: true, shelved_until: change.shelved_until, ..Standing::default() };
+        // The log may begin in the middle of the alarm's life.
+        standing.follow(Transition::Raise, change.state);
+        let mut entry = Self::untold(change.clone(), standing);
+        entry.fold(change);
         entry
     }
 
     /// Takes in one more change of a log.
     pub(crate) fn fold(&mut self, change: &Alarm) {
-        self.standing.step(
-            change.transition,
-            false,
-            change.actor_ref.as_deref(),
-            (change.changed_at, change.shelved_until),
-        );
-        if change.actor_ref.is_none() && is_made_by_rules(change.transition) {
-            self.taken.insert(change.transition);
+        let actor = change.actor_ref.as_deref();
+        if actor.is_some() || change.transition == Transition::Unshelve {
+            self.standing.step(change.transition, actor, change.shelved_until);
+            self.is_confirmed |= change.transition == Transition::Confirm;
+        } else {
+            self.standing.follow(change.transition, change.state);
         }
-        if change.note.as_deref() == Some(WITHDRAWN) {
-            self.forget_raise();
-        }
+        self.findings.read(change);
+        self.told = self.findings.verdict_told_by(change, &self.told);
         self.alarm = change.clone();
     }
 
-    /// Whether a rule's `transition` has been made before.
-    pub(crate) fn has_taken(&self, transition: Transition) -> bool {
-        self.taken.contains(&transition)
+    /// Whether people are to hear that the findings have come to `verdict`. Of an alarm that a person has judged false
+    /// they hear no more, unless a second source confirms it or nothing is left of it.
+    pub(crate) fn may_tell(&self, verdict: &Verdict) -> bool {
+        !self.standing.is_judged_false || !verdict.holds || self.is_confirmed_anew(verdict)
     }
 
-    /// Forgets that the alarm was raised, so that a rule that finds it again raises it again.
-    pub(crate) fn forget_raise(&mut self) {
-        self.taken.remove(&Transition::Raise);
-        self.taken.remove(&Transition::Clear);
-        // What is found again ends again.
-        self.taken.remove(&Transition::Return);
+    /// Whether a second source has confirmed the alarm since it was told last.
+    pub(crate) fn is_confirmed_anew(&self, verdict: &Verdict) -> bool {
+        verdict.taken.contains(&Transition::Confirm) && !self.told.taken.contains(&Transition::Confirm)
     }
 
     /// Whether nothing is left to do about the alarm.
@@ -119,47 +125,37 @@ impl Entry {
         matches!(self.standing.state(), State::Normal | State::Suppressed)
     }
 
-    /// Joins what `hit` says to the alarm: the earliest time, the highest priority, all inputs. The order in
-    /// which hits are joined does not matter. Returns whether the alarm is another one now.
-    pub(crate) fn join(&mut self, hit: &RuleHit) -> bool {
-        let before = (self.alarm.raised_at, self.alarm.priority, self.alarm.confirm_level, self.alarm.drill);
-        let alarm = &mut self.alarm;
-        if hit.transition == Transition::Raise {
-            alarm.raised_at = alarm.raised_at.min(hit.at);
-        }
-        alarm.priority = alarm.priority.min(hit.priority);
-        alarm.confirm_level = alarm.confirm_level.max(hit.confirm_level);
-        if hit.transition == Transition::Confirm {
-            alarm.confirm_level = alarm.confirm_level.max(ConfirmLevel::Dual);
-        }
-        alarm.drill &= hit.drill;
-        let changed = before != (alarm.raised_at, alarm.priority, alarm.confirm_level, alarm.drill);
-        if changed || !self.has_taken(hit.transition) {
-            self.add_content(&hit.inputs, &hit.measured);
-        }
-        self.taken.insert(hit.transition);
-        changed
+    /// The alarm with `content`, as of its last change.
+    pub(crate) fn restated(&self, raised_at: EventTime, content: Content, around: Surroundings) -> Alarm {
+        let human = if self.is_confirmed { ConfirmLevel::Human } else { ConfirmLevel::Single };
+        let mut alarm = Alarm {
+            class: content.class,
+            priority: content.priority,
+            raised_at,
+            device: content.device,
+            cell: content.cell,
+            lon: content.lon,
+            lat: content.lat,
+            area: around.area,
+            grid: around.grid,
+            officer_role: around.officer_role,
+            inputs: content.inputs,
+            measured: content.measured,
+            confirm_level: content.confirm_level.max(human),
+            drill: content.drill,
+            ..self.alarm.clone()
+        };
+        alarm.explain = explain(&alarm);
+        alarm
     }
 
-    fn add_content(&mut self, inputs: &[Input], measured: &Map<String, Value>) {
-        for input in inputs {
-            if self.alarm.inputs.len() < MAX_INPUTS && !self.alarm.inputs.contains(input) {
-                self.alarm.inputs.push(input.clone());
-            }
-        }
-        self.alarm.measured.extend(measured.iter().map(|(name, value)| (name.clone(), value.clone())));
-        self.alarm.explain = explain(&self.alarm);
-    }
-
-    /// Makes one change, numbers it, and gives the alarm as it stands after it.
+    /// Numbers a change that the facts have been brought to, and gives the alarm as it stands after it.
     pub(crate) fn change(
         &mut self,
         transition: Transition,
         said: &Said<'_>,
         (seq, at, now): (u64, EventTime, EventTime),
     ) -> Alarm {
-        let first = self.alarm.seq == 0;
-        self.standing.step(transition, first, said.actor, (at, said.shelved_until));
         let alarm = &mut self.alarm;
         alarm.seq = seq;
         alarm.transition = transition;
@@ -171,11 +167,6 @@ impl Entry {
         alarm.emitted_at = now;
         alarm.clone()
     }
-}
-
-const fn is_made_by_rules(transition: Transition) -> bool {
-    use Transition::{Clear, Confirm, Escalate, Raise, Reject, Return};
-    matches!(transition, Raise | Escalate | Confirm | Reject | Return | Clear)
 }
 
 /// Why the alarm fired: the rule's template, filled by the place and everything that was measured.

@@ -3,23 +3,21 @@
 use hexwatch_contract::EventTime;
 use hexwatch_contract::alarm::{State, Transition};
 
-/// The facts the state follows from. [`Standing::step`] is the only thing that changes them, live and when a
-/// log is folded, so that both ways end in the same state.
+use crate::findings::Verdict;
+
+/// The facts the state follows from: what the rules' findings have come to, and what people have done since.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Standing {
     /// Whether what the rule looks for is still there.
     pub(crate) active: bool,
-    /// When it came back after it had returned; what a rule found before that belongs to the time before.
-    pub(crate) active_again_since: Option<EventTime>,
     /// Who has it.
     pub(crate) acked_by: Option<String>,
     /// Until when it is put aside.
     pub(crate) shelved_until: Option<EventTime>,
     /// Whether a rule holds it back.
     pub(crate) suppressed: bool,
-    /// What ended it: a reject, and then nothing but a confirmation brings it back, or a clear, because what it
-    /// stood on was taken back.
-    ended_by: Option<Transition>,
+    /// Whether a person has judged it no alarm at all, and then nothing but a confirmation brings it back.
+    pub(crate) is_judged_false: bool,
 }
 
 /// Stands for the person who has an alarm that the engine itself has ended.
@@ -42,55 +40,95 @@ impl Standing {
         }
     }
 
-    /// Whether it was judged no alarm at all.
-    pub(crate) fn is_rejected(&self) -> bool {
-        self.ended_by == Some(Transition::Reject)
-    }
-
-    /// What the facts are after one change. `first` tells the change that opened the alarm from a correction of
-    /// it; `actor` is the person who made the change at `at`, `None` where the engine did.
+    /// What the facts are after a person, or time, has made one change.
     pub(crate) fn step(
         &mut self,
         transition: Transition,
-        first: bool,
         actor: Option<&str>,
-        (at, shelved_until): (EventTime, Option<EventTime>),
+        shelved_until: Option<EventTime>,
     ) {
-        if first {
-            self.active = true;
-            self.suppressed = transition == Transition::Suppress;
+        match transition {
+            Transition::Ack => self.acked_by = Some(actor.unwrap_or(ENGINE).to_owned()),
+            Transition::Confirm => {
+                self.acked_by.get_or_insert_with(|| actor.unwrap_or(ENGINE).to_owned());
+            }
+            Transition::Unack => self.acked_by = None,
+            Transition::Reject => {
+                self.end(actor);
+                self.is_judged_false = true;
+            }
+            Transition::Shelve => self.shelved_until = shelved_until,
+            Transition::Unshelve => self.shelved_until = None,
+            _ => {}
+        }
+    }
+
+    /// What the facts are when the findings have come to `after` instead of `before`. `is_confirmed_anew`: a second
+    /// source has confirmed the alarm only now.
+    pub(crate) fn turn(&mut self, before: &Verdict, after: &Verdict, is_confirmed_anew: bool) {
+        if !after.holds {
+            return self.end(None);
+        }
+        if !before.holds {
+            *self = Self { active: after.active, suppressed: after.suppressed, ..Self::default() };
+            if after.rejected {
+                self.end(None);
+            }
             return;
         }
-        match (transition, actor) {
-            (Transition::Ack, _) => self.acked_by = Some(actor.unwrap_or(ENGINE).to_owned()),
-            (Transition::Confirm, Some(person)) => {
-                self.acked_by.get_or_insert_with(|| person.to_owned());
+        self.follow_activity(before, after, is_confirmed_anew);
+        if !after.suppressed {
+            self.suppressed = false;
+        } else if !before.suppressed && self.acked_by.is_none() && self.shelved_until.is_none() {
+            // What somebody has is not put out of sight.
+            self.suppressed = true;
+        }
+    }
+
+    fn follow_activity(&mut self, before: &Verdict, after: &Verdict, is_confirmed_anew: bool) {
+        let is_worse = after.active && (!before.active || is_confirmed_anew);
+        if is_worse && (is_confirmed_anew || !self.is_judged_false) {
+            self.reactivate();
+        } else if after.rejected && !before.rejected {
+            self.end(None);
+        } else if !after.active {
+            self.active = false;
+            if before.rejected && !after.rejected && self.acked_by.as_deref() == Some(ENGINE) {
+                self.acked_by = None;
             }
-            (Transition::Escalate | Transition::Confirm, _) => self.reactivate(at),
-            (Transition::Unack, _) => self.acked_by = None,
-            (Transition::Return, _) => self.active = false,
-            (Transition::Clear | Transition::Reject, _) => self.end(transition, actor),
-            (Transition::Shelve, _) => self.shelved_until = shelved_until,
-            (Transition::Unshelve, _) => self.shelved_until = None,
-            (Transition::Suppress, _) => self.suppressed = true,
-            // A raise of an alarm that was taken back brings it back; of one that returned it corrects the past.
-            (Transition::Raise, _) if self.ended_by == Some(Transition::Clear) => self.reactivate(at),
-            (Transition::Raise | Transition::Comment | Transition::Assign, _) => {}
+        }
+    }
+
+    /// What the facts are after a change that a log holds: `transition` led to `state`, and nobody made it but the
+    /// engine.
+    pub(crate) fn follow(&mut self, transition: Transition, state: State) {
+        match (state, transition) {
+            (_, Transition::Clear | Transition::Reject) => self.end(None),
+            (State::Unack, _) if !self.active => self.reactivate(),
+            (State::Acked | State::Suppressed, _) => self.active = true,
+            (State::RtnUnack | State::Normal, _) | (_, Transition::Return) => self.active = false,
+            _ => {}
+        }
+        self.suppressed = state == State::Suppressed;
+        match state {
+            State::Unack | State::RtnUnack => (self.acked_by, self.is_judged_false) = (None, false),
+            State::Acked | State::Normal => {
+                self.acked_by.get_or_insert_with(|| ENGINE.to_owned());
+            }
+            _ => {}
         }
     }
 
     /// A returned alarm that grows worse is active again, and nobody has it; one that is still active stays with
     /// whoever has it.
-    fn reactivate(&mut self, at: EventTime) {
+    fn reactivate(&mut self) {
         if !self.active {
-            *self = Self { active: true, active_again_since: Some(at), ..Self::default() };
+            *self = Self { active: true, ..Self::default() };
         }
     }
 
-    fn end(&mut self, transition: Transition, actor: Option<&str>) {
-        self.active = false;
-        self.ended_by = Some(transition);
-        self.shelved_until = None;
+    fn end(&mut self, actor: Option<&str>) {
+        (self.active, self.suppressed, self.shelved_until) = (false, false, None);
         self.acked_by.get_or_insert_with(|| actor.unwrap_or(ENGINE).to_owned());
     }
 }

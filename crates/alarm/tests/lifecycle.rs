@@ -63,15 +63,66 @@ fn a_hit_raises_once_and_its_place_is_known() {
 }
 
 #[test]
-fn a_late_record_that_moves_the_raise_earlier_or_higher_corrects_the_alarm() {
+fn a_raise_that_comes_again_otherwise_corrects_the_alarm_and_one_that_is_the_same_is_not_told() {
     let mut book = book();
     let alarm = raise(&mut book);
-    let mut graver = hit("R15", "smoke-1", 0, 5, Transition::Raise);
-    graver.priority = Priority::P1;
-    let corrected = book.apply_hits(&[graver], at(6)).remove(0);
-    assert_eq!((corrected.alarm_id, corrected.priority, corrected.seq), (alarm.alarm_id, Priority::P1, 2));
-    let earlier = book.apply_hits(&[hit("R15", "smoke-1", 0, 0, Transition::Raise)], at(7)).remove(0);
-    assert_eq!((earlier.raised_at, earlier.priority), (at(0), Priority::P1));
+    let mut corrected = hit("R15", "smoke-1", 0, 0, Transition::Raise);
+    corrected.priority = Priority::P1;
+    corrected.measured.insert("denials".to_owned(), json!(4));
+    let change = book.apply_hits(std::slice::from_ref(&corrected), at(6)).remove(0);
+    assert_eq!((&change.alarm_id, change.seq, change.state), (&alarm.alarm_id, 2, State::Unack));
+    assert_eq!(
+        (change.transition, change.raised_at, change.priority),
+        (Transition::Raise, at(0), Priority::P1)
+    );
+    assert_eq!((&change.inputs, &change.measured), (&corrected.inputs, &corrected.measured));
+    assert_eq!(change.explain.arguments["denials"], 4);
+    assert!(book.apply_hits(&[corrected], at(7)).is_empty());
+}
+
+#[test]
+fn a_correction_of_what_came_first_is_told_by_the_last_change_that_holds_and_leaves_it_to_who_has_it() {
+    let mut book = book();
+    let id = raise(&mut book).alarm_id;
+    book.apply_hits(&[hit("R15", "smoke-1", 0, 61, Transition::Escalate)], at(62));
+    book.act(&id, &Action::Ack, "op", at(63)).unwrap();
+    let mut corrected = hit("R15", "smoke-1", 0, 1, Transition::Raise);
+    corrected.measured.insert("denials".to_owned(), json!(4));
+    let change = book.apply_hits(&[corrected], at(64)).remove(0);
+    assert_eq!((change.transition, change.changed_at), (Transition::Escalate, at(61)));
+    assert_eq!((change.state, change.measured["denials"].clone()), (State::Acked, json!(4)));
+}
+
+#[test]
+fn an_escalation_that_is_taken_back_is_as_if_it_had_never_been() {
+    let mut book = book();
+    let raised = raise(&mut book);
+    let mut worse = hit("R15", "smoke-1", 0, 61, Transition::Escalate);
+    worse.priority = Priority::P1;
+    book.apply_hits(std::slice::from_ref(&worse), at(62));
+    let change = book.revise(&[worse], &[], at(63)).remove(0);
+    assert_eq!(Alarm { seq: 1, emitted_at: at(2), ..change }, raised);
+}
+
+#[test]
+fn a_return_that_is_taken_back_leaves_the_alarm_active() {
+    let mut book = book();
+    let raised = raise(&mut book);
+    let back = hit("R15", "smoke-1", 0, 20, Transition::Return);
+    book.apply_hits(std::slice::from_ref(&back), at(21));
+    let change = book.revise(&[back], &[], at(22)).remove(0);
+    assert_eq!(Alarm { seq: 1, emitted_at: at(2), ..change }, raised);
+}
+
+#[test]
+fn what_is_taken_back_and_given_again_in_one_step_is_one_correction() {
+    let mut book = book();
+    raise(&mut book);
+    let before = hit("R15", "smoke-1", 0, 1, Transition::Raise);
+    let again = hit("R15", "smoke-1", 0, 0, Transition::Raise);
+    let changes = book.revise(&[before], &[again], at(5));
+    let told: Vec<_> = changes.iter().map(|change| (change.transition, change.raised_at)).collect();
+    assert_eq!(told, [(Transition::Raise, at(0))]);
 }
 
 #[test]
@@ -135,6 +186,23 @@ fn a_faulty_device_never_yields_an_all_clear() {
 }
 
 #[test]
+fn a_state_that_comes_late_judges_alarms_that_were_told_already() {
+    let mut book = book();
+    let raised = raise(&mut book);
+    book.device_state("smoke-1", "test", at(0));
+    let held_back = book.apply_hits(&[], at(3)).remove(0);
+    assert_eq!((held_back.state, held_back.transition), (State::Suppressed, Transition::Suppress));
+    book.device_state("smoke-1", "normal", at(1));
+    let back = book.apply_hits(&[], at(4)).remove(0);
+    assert_eq!(Alarm { seq: 1, emitted_at: at(2), ..back }, raised);
+
+    book.act(&raised.alarm_id, &Action::Ack, "op", at(5)).unwrap();
+    book.device_state("smoke-1", "fault", at(1));
+    let doubted = book.apply_hits(&[], at(6)).remove(0);
+    assert_eq!(doubted.state, State::Acked, "what somebody has is not put out of sight");
+}
+
+#[test]
 fn a_confirmation_escalates_the_earliest_alarm_and_links_the_others() {
     let mut book = book();
     let first = raise(&mut book).alarm_id;
@@ -155,6 +223,46 @@ fn a_confirmation_escalates_the_earliest_alarm_and_links_the_others() {
     let second = book.alarm(&AlarmId::of("R15", 1, "smoke-2", at(29))).unwrap();
     assert_eq!((second.priority, second.incident.as_deref()), (Priority::P2, Some(first.as_str())));
     assert!(book.apply_hits(&hits, at(40)).is_empty());
+}
+
+#[test]
+fn alarms_that_are_joined_in_a_chain_have_one_incident_whichever_link_is_known_first() {
+    let link = |key: &str, start: i64, to: &str, to_start: i64| {
+        let mut link = hit("R15", key, start, start + 1, Transition::Confirm);
+        link.measured.insert("linked_key".to_owned(), json!(to));
+        link.measured.insert("linked_start".to_owned(), json!(to_start * 1_000));
+        link
+    };
+    let first = AlarmId::of("R15", 1, "smoke-1", at(0));
+    let links = [link("smoke-2", 10, "smoke-1", 0), link("smoke-3", 20, "smoke-2", 10)];
+    for order in [[0, 1], [1, 0]] {
+        let mut book = book();
+        let raises = [("smoke-1", 0), ("smoke-2", 10), ("smoke-3", 20)]
+            .map(|(key, start)| hit("R15", key, start, start, Transition::Raise));
+        book.apply_hits(&raises, at(30));
+        for link in order {
+            book.apply_hits(std::slice::from_ref(&links[link]), at(31));
+        }
+        for link in &links {
+            let alarm = book.alarm(&link.alarm_id()).unwrap();
+            assert_eq!(alarm.incident.as_deref(), Some(first.as_str()), "{} with {order:?}", alarm.key);
+        }
+    }
+}
+
+#[test]
+fn what_builds_on_an_alarm_finds_it_though_it_came_first_and_another_was_open_there() {
+    let mut book = book();
+    let earlier = raise(&mut book);
+    let worse = hit("R15", "smoke-1", 500, 561, Transition::Escalate);
+    let told = book.apply_hits(std::slice::from_ref(&worse), at(562)).remove(0);
+    assert_eq!(told.alarm_id, earlier.alarm_id, "an episode may be longer than a rule looks back");
+    let changes = book.apply_hits(&[hit("R15", "smoke-1", 500, 501, Transition::Raise)], at(563));
+    let told: Vec<_> = changes.iter().map(|change| (&change.alarm_id, change.transition)).collect();
+    let id = worse.alarm_id();
+    let expected =
+        [(&id, Transition::Raise), (&id, Transition::Escalate), (&earlier.alarm_id, Transition::Raise)];
+    assert_eq!(told, expected);
 }
 
 #[test]
@@ -204,9 +312,9 @@ fn a_raise_that_is_taken_back_clears_its_alarm_and_may_come_again() {
     let mut book = book();
     let hit = hit("R01", "door-1", 0, 1, Transition::Raise);
     let raised = book.apply_hits(std::slice::from_ref(&hit), at(2)).remove(0);
-    let cleared = book.withdraw_hits(std::slice::from_ref(&hit), at(3)).remove(0);
+    let cleared = book.revise(std::slice::from_ref(&hit), &[], at(3)).remove(0);
     assert_eq!((cleared.state, cleared.transition), (State::Normal, Transition::Clear));
-    assert!(book.withdraw_hits(std::slice::from_ref(&hit), at(4)).is_empty());
+    assert!(book.revise(std::slice::from_ref(&hit), &[], at(4)).is_empty());
     let nowhere = |_: Cell| Surroundings::default();
     let mut restarted = Book::replay(Settings::default(), nowhere, [&raised, &cleared]).unwrap();
     for book in [&mut book, &mut restarted] {
@@ -223,10 +331,41 @@ fn an_alarm_that_returned_before_its_raise_was_taken_back_waits_for_nobody() {
     let back = hit("R15", "smoke-1", 0, 2, Transition::Return);
     book.apply_hits(&[raise.clone(), back.clone()], at(3));
     assert_eq!(book.alarm(&raise.alarm_id()).unwrap().state, State::RtnUnack);
-    book.withdraw_hits(std::slice::from_ref(&raise), at(4));
+    book.revise(std::slice::from_ref(&raise), &[], at(4));
     assert_eq!(book.alarm(&raise.alarm_id()).unwrap().state, State::Normal);
     book.apply_hits(&[raise.clone(), back], at(5));
     assert_eq!(book.alarm(&raise.alarm_id()).unwrap().state, State::RtnUnack, "found again, it ends again");
+}
+
+#[test]
+fn what_a_restart_does_not_find_again_is_cleared_once_that_is_sure_and_not_before() {
+    let mut book = book();
+    let told = raise(&mut book);
+    book.unsettle(&told.alarm_id, std::iter::empty());
+    assert!(book.apply_hits(&[], at(3)).is_empty() && !book.is_as_told(&told.alarm_id));
+    let cleared = book.settle(&told.alarm_id, at(4)).unwrap();
+    assert_eq!((cleared.transition, cleared.state), (Transition::Clear, State::Normal));
+}
+
+#[test]
+fn what_a_restart_finds_again_is_not_told_again() {
+    let mut book = book();
+    let told = raise(&mut book);
+    book.unsettle(&told.alarm_id, std::iter::empty());
+    assert!(book.apply_hits(&[hit("R15", "smoke-1", 0, 1, Transition::Raise)], at(3)).is_empty());
+    assert!(book.is_as_told(&told.alarm_id));
+    assert_eq!(book.settle(&told.alarm_id, at(4)), None);
+}
+
+#[test]
+fn an_alarm_that_was_cleared_just_before_a_restart_is_raised_again_where_it_holds_after_all() {
+    let mut book = book();
+    let raised = raise(&mut book);
+    book.revise(&[hit("R15", "smoke-1", 0, 1, Transition::Raise)], &[], at(3));
+    book.unsettle(&raised.alarm_id, [&raised].into_iter());
+    assert!(book.apply_hits(&[], at(4)).is_empty());
+    let again = book.settle(&raised.alarm_id, at(5)).unwrap();
+    assert_eq!(Alarm { seq: 1, emitted_at: at(2), ..again }, raised);
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! What `ingest` hands to `stream`: a stretch of one partition, decoded.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 
 use crate::{DeadLetter, EventTime, Partition, Topic};
@@ -31,6 +33,6 @@ pub struct Chunk {
     pub latest_kafka_time: EventTime,
     /// The rows.
     pub events: EventBatch,
-    /// The refused.
-    pub dead_letters: Vec<DeadLetter>,
+    /// The refused. Kafka's and the history's outlets share them.
+    pub dead_letters: Vec<Arc<DeadLetter>>,
 }

@@ -1,6 +1,9 @@
 //! Records that could not become rows.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{EventTime, Position, Topic};
 
@@ -37,6 +40,27 @@ impl Stage {
     }
 }
 
+/// A SHA-256 sum; text and JSON show it in hex.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Sha256Sum(pub [u8; 32]);
+
+impl fmt::Display for Sha256Sum {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut hex = [0; 64];
+        for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
+            pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
+        }
+        formatter.pad(std::str::from_utf8(&hex).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl Serialize for Sha256Sum {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
 /// A refused record with the reason, replayable unless the stage is [`Stage::Privacy`].
 #[derive(Clone, PartialEq, Debug, Serialize)]
 pub struct DeadLetter {
@@ -59,11 +83,11 @@ pub struct DeadLetter {
     /// A stable, documented code such as `unknown_member`.
     pub error_code: &'static str,
     /// The field that was wrong.
-    pub field: Option<String>,
+    pub field: Option<Cow<'static, str>>,
     /// One sentence: what was wrong, and what to do.
-    pub message: String,
-    /// SHA-256 of the payload, hex.
-    pub payload_sha256: String,
+    pub message: Cow<'static, str>,
+    /// SHA-256 of the payload.
+    pub payload_sha256: Sha256Sum,
     /// The payload in base64; absent at stage `privacy`, and for tombstones.
     pub payload: Option<String>,
 }

@@ -23,7 +23,7 @@ pub mod topic;
 pub use account::Account;
 pub use cell::Cell;
 pub use chunk::{Chunk, EventBatch};
-pub use dead_letter::{DeadLetter, Stage};
+pub use dead_letter::{DeadLetter, Sha256Sum, Stage};
 pub use fault::{Classified, Fault};
 pub use position::{Offsets, Partition, Position};
 pub use time::{Clock, EventTime, ManualClock, SystemClock};

@@ -18,10 +18,9 @@ mod seeds;
 use std::collections::BTreeMap;
 
 use hexwatch_grid::Site;
-use seeds::Dice;
+use mutate::Damage;
 
 const INPUTS: u64 = 100_000;
-const BLOCK: u64 = 500;
 
 const DEVICES: &str = "\
 id,type,site,lon,lat,floor,footprint,expected_heartbeat_s,in_service,links,source,maker
@@ -123,27 +122,22 @@ fn read(file: &str, text: &str) {
     }
 }
 
-fn damage(inputs: u64, file: &'static str, text: &'static str) {
-    seeds::run(inputs.div_ceil(BLOCK), |seed| {
-        let mut dice = Dice::new(seed);
-        for _ in 0..BLOCK {
-            let bytes = mutate::mutate(&mut dice, text.as_bytes(), WORDS, BRACKETS);
-            read(file, &String::from_utf8_lossy(&bytes));
-        }
-    });
+fn damage(inputs: u64, file: &'static str, texts: &'static [&'static str]) {
+    Damage { inputs, block: 500, texts, words: WORDS, brackets: BRACKETS }
+        .each(|| (), |(), text| read(file, text));
 }
 
 #[test]
 fn a_device_file_is_read_or_every_wrong_row_is_named() {
-    damage(INPUTS, "devices.csv", DEVICES);
+    damage(INPUTS, "devices.csv", &[DEVICES]);
 }
 
 #[test]
 fn a_zone_file_is_read_or_every_wrong_feature_is_named() {
-    damage(INPUTS, "zones.geojson", ZONES);
+    damage(INPUTS, "zones.geojson", &[ZONES]);
 }
 
 #[test]
 fn a_grid_file_is_covered_with_cells_or_refused() {
-    damage(2_000, "grids.geojson", GRIDS);
+    damage(2_000, "grids.geojson", &[GRIDS]);
 }

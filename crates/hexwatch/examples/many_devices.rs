@@ -83,7 +83,6 @@ fn machine() -> Machine {
     let tables = hexwatch_sql::catalog::site_rows(&site).unwrap();
     let tables = tables.into_iter().map(|(name, rows)| (name.to_owned(), rows)).collect();
     let registry = Registry { devices: Vec::new(), places: Arc::new(Map), tables };
-    let correction_horizon = config.correction_horizon;
     let (engine, refusals) = Engine::new(config, &registry, &files).unwrap();
     assert!(refusals.is_empty(), "{refusals:?}");
     Machine::new(Parts {
@@ -93,8 +92,8 @@ fn machine() -> Machine {
         }),
         scores: Some(scores),
         view_keys: files.iter().map(|file| (Arc::from(file.name.as_str()), file.key.clone())).collect(),
+        kept: Topic::ALL.into(),
         told_until: BTreeMap::new(),
-        correction_horizon,
         default_site: "default".to_owned(),
     })
 }

@@ -41,6 +41,7 @@ pub(crate) struct Kafka {
     pub(crate) input_prefix: String,
     pub(crate) output_prefix: String,
     pub(crate) publish: bool,
+    pub(crate) safety_topics: Vec<String>,
     pub(crate) topics: BTreeMap<Topic, Vec<String>>,
     pub(crate) properties: BTreeMap<String, String>,
     #[serde(deserialize_with = "duration")]
@@ -100,6 +101,7 @@ pub(crate) struct History {
     #[serde(deserialize_with = "duration")]
     pub(crate) commit_interval: Duration,
     pub(crate) commit_rows: usize,
+    pub(crate) keep: Vec<Topic>,
 }
 
 /// `[server]`
@@ -169,9 +171,23 @@ impl Config {
         for (key, value) in flags {
             set(&mut table, key, value)?;
         }
-        Value::Table(table)
+        let config: Self = Value::Table(table)
             .try_into()
-            .context("reading the settings; `hexwatch check --defaults` prints all that exist")
+            .context("reading the settings; `hexwatch check --defaults` prints all that exist")?;
+        config.check_kept()?;
+        Ok(config)
+    }
+
+    /// After a restart the risk of cells is rebuilt out of the records that were kept.
+    fn check_kept(&self) -> Result<()> {
+        let lacking = Topic::ALL.into_iter().find(|topic| !self.history.keep.contains(topic));
+        match lacking.filter(|_| self.queries.risk) {
+            Some(topic) => bail!(
+                "`history.keep` lacks {topic}, of whose records risk is rebuilt after a restart: add it, or set \
+                 `queries.risk = false`"
+            ),
+            None => Ok(()),
+        }
     }
 }
 
@@ -212,6 +228,7 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<()> {
         let typed = match (table.get(key), &value) {
             (Some(Value::Boolean(_)), Value::String(text)) => Value::Boolean(text.parse()?),
             (Some(Value::Integer(_)), Value::String(text)) => Value::Integer(text.parse()?),
+            (Some(Value::Array(_)), Value::String(text)) => list(text),
             _ => value,
         };
         table.insert(key.to_owned(), typed);
@@ -221,6 +238,12 @@ fn set(table: &mut Table, key: &str, value: Value) -> Result<()> {
         Some(Value::Table(inner)) => set(inner, rest, value),
         _ => bail!("`{head}` is no section; the sections are {}", sections(table)),
     }
+}
+
+/// The members of a text such as `a, b`.
+fn list(text: &str) -> Value {
+    let members = text.split(',').map(str::trim).filter(|member| !member.is_empty());
+    Value::Array(members.map(|member| Value::String(member.to_owned())).collect())
 }
 
 fn sections(table: &Table) -> String {
@@ -244,10 +267,21 @@ mod tests {
     }
 
     #[test]
+    fn risk_needs_the_records_that_it_is_rebuilt_from() {
+        let error = load(&[("HEXWATCH__HISTORY__KEEP", "panic, iot")]).unwrap_err().to_string();
+        assert!(error.contains("`history.keep` lacks access"), "{error}");
+        let without = [("HEXWATCH__HISTORY__KEEP", "panic"), ("HEXWATCH__QUERIES__RISK", "false")];
+        assert_eq!(load(&without).unwrap().history.keep, [Topic::Panic]);
+    }
+
+    #[test]
     fn the_environment_overrides_with_the_type_of_the_default() {
         let config =
             load(&[("HEXWATCH__KAFKA__BROKERS", "a:1"), ("HEXWATCH__HISTORY__COMMIT_ROWS", "7")]).unwrap();
         assert_eq!(config.kafka.brokers, "a:1");
+        let safety = |text| load(&[("HEXWATCH__KAFKA__SAFETY_TOPICS", text)]).unwrap().kafka.safety_topics;
+        assert_eq!(safety("panic, smoke"), ["panic", "smoke"]);
+        assert!(safety("").is_empty());
         assert_eq!(config.history.commit_rows, 7);
     }
 

@@ -14,9 +14,8 @@ mod scores;
 mod state;
 mod unsure;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use hexwatch_alarm::{Action, ActionError, Book};
@@ -24,7 +23,7 @@ use hexwatch_contract::alarm::{Alarm, AlarmId, RuleHit, State as AlarmState};
 use hexwatch_contract::risk::CellRisk;
 use hexwatch_contract::{Account, Chunk, DeadLetter, EventTime, Offsets, Partition, Topic};
 use hexwatch_history::Commit;
-use hexwatch_stream::{Effects, Engine, Input, Output, ViewRows};
+use hexwatch_stream::{Due, Effects, Engine, Input, Loan, Output, Returned, ViewRows};
 
 pub use device_states::signs_of_life;
 pub use scores::Scores;
@@ -46,7 +45,7 @@ pub enum Effect {
     /// Answer the person who asked.
     Answer(Box<Result<Alarm, ActionError>>),
     /// Count and publish a refused record.
-    Refuse(Box<DeadLetter>),
+    Refuse(Arc<DeadLetter>),
     /// Count records.
     Account(Topic, Account),
     /// Publish rows of a view.
@@ -67,12 +66,12 @@ pub struct Parts {
     pub scores: Option<Scores>,
     /// The columns that identify a row of each query.
     pub view_keys: BTreeMap<Arc<str>, Vec<String>>,
+    /// The topics whose records are kept as rows of history.
+    pub kept: BTreeSet<Topic>,
     /// Dead letters below these offsets were told before a restart.
     pub told_until: Offsets,
     /// The site that answers for what names none.
     pub default_site: String,
-    /// How far behind the watermark a record still counts.
-    pub correction_horizon: Duration,
 }
 
 /// The machine. It owns all state between the reader and the outlets that is not on a disk.
@@ -81,9 +80,10 @@ pub struct Machine {
     book: Book,
     scores: Option<Scores>,
     ledger: Ledger,
+    /// Refused records of chunks that wait for the next commit: they belong to the one after it.
+    waiting_letters: Vec<Arc<DeadLetter>>,
     told_until: Offsets,
     default_site: String,
-    correction_horizon: Duration,
     unsure: Unsure,
 }
 
@@ -95,10 +95,10 @@ impl Machine {
             engine: parts.engine,
             book: parts.book,
             scores: parts.scores,
-            ledger: Ledger::new(parts.view_keys),
+            ledger: Ledger::new(parts.view_keys, parts.kept),
+            waiting_letters: Vec::new(),
             told_until: parts.told_until,
             default_site: parts.default_site,
-            correction_horizon: parts.correction_horizon,
             unsure: Unsure::default(),
         }
     }
@@ -107,7 +107,8 @@ impl Machine {
     /// `seq`. To be called once, before the first step.
     #[must_use]
     pub fn begin(&mut self, changes: &[Alarm], last: Option<&State>) -> Vec<Effect> {
-        self.unsure = Unsure::after(changes, last);
+        self.unsure = Unsure::after(changes, last, |rule| self.engine.runs(rule));
+        self.unsure.unsettle(&mut self.book, changes);
         let is_there = |change: &Alarm| last.is_some_and(|state| state.has_told(&change.site, change.seq));
         let owed = changes.iter().filter(|change| !is_there(change));
         owed.map(|change| Effect::Republish(Box::new(change.clone()))).collect()
@@ -118,25 +119,47 @@ impl Machine {
     pub fn refuse(&mut self, now: EventTime, chunk: &Chunk) -> Vec<Effect> {
         let told_until = self.told_until.get(&chunk.partition).copied().unwrap_or(i64::MIN);
         let letters = chunk.dead_letters.iter().filter(|letter| letter.position.offset >= told_until);
-        let letters: Vec<DeadLetter> = letters.cloned().collect();
-        let press = |letter: &DeadLetter| hexwatch_alarm::unreadable_press(letter, &self.default_site);
+        let letters: Vec<Arc<DeadLetter>> = letters.cloned().collect();
+        let press = |letter: &Arc<DeadLetter>| hexwatch_alarm::unreadable_press(letter, &self.default_site);
         let presses: Vec<RuleHit> = letters.iter().filter_map(press).collect();
         let mut effects = tell(self.book.apply_hits(&presses, now));
-        effects.extend(letters.iter().map(|letter| Effect::Refuse(Box::new(letter.clone()))));
-        self.ledger.refuse(letters);
+        effects.extend(letters.iter().map(|letter| Effect::Refuse(Arc::clone(letter))));
+        if self.engine.is_closing() {
+            self.waiting_letters.extend(letters);
+        } else {
+            self.ledger.refuse(letters);
+        }
         effects
     }
 
     /// Takes one input at `now`.
     pub fn step(&mut self, now: EventTime, input: Input) -> Result<Vec<Effect>> {
+        self.unsure.note(&input);
         let stepped = self.engine.step(now, input)?;
         self.hand_on(now, stepped)
     }
 
-    /// Takes one input at `now`, where more waits behind it: see [`Engine::step_ahead`].
+    /// Takes one input at `now`, and leaves what looks at many rows for later: see [`Engine::step_ahead`].
     pub fn step_ahead(&mut self, now: EventTime, input: Input) -> Result<Vec<Effect>> {
+        self.unsure.note(&input);
         let stepped = self.engine.step_ahead(now, input)?;
         self.hand_on(now, stepped)
+    }
+
+    /// The groups of queries of which something is due at `now`.
+    pub fn due(&mut self, now: EventTime) -> Vec<Due> {
+        self.engine.due(now)
+    }
+
+    /// Lends what is due, to be run by whoever has the time; `None` where it is not there.
+    pub fn lend(&mut self, due: Due) -> Option<Loan> {
+        self.engine.lend(due)
+    }
+
+    /// Takes back what was lent, and what it found.
+    pub fn take_back(&mut self, now: EventTime, returned: Returned) -> Result<Vec<Effect>> {
+        let found = self.engine.take_back(now, returned)?;
+        self.hand_on(now, found)
     }
 
     /// Does what a person asks.
@@ -154,7 +177,9 @@ impl Machine {
 
     /// Everything has been read: closes every window and fires the timers that are due.
     pub fn finish(&mut self, now: EventTime) -> Result<Vec<Effect>> {
-        let mut effects = self.step(now, Input::Finished)?;
+        let mut effects = self.reopen(now)?;
+        effects.extend(self.step(now, Input::Finished)?);
+        effects.extend(tell(self.unsure.finish(&mut self.book, now)));
         self.score(now, EventTime::MAX, &mut effects);
         Ok(effects)
     }
@@ -163,12 +188,52 @@ impl Machine {
     /// they follow from. `None` while what a restart reads again is not complete. The commit may begin when all that
     /// was published so far is with Kafka, and not before: its records are never read again for an outlet's sake.
     pub fn commit(&mut self, now: EventTime) -> Result<(Vec<Effect>, Option<Commit>)> {
-        let effects = self.step(now, Input::Tick)?;
-        let Some(engine) = self.engine.checkpoint() else { return Ok((effects, None)) };
+        let mut effects = self.reopen(now)?;
+        effects.extend(self.step(now, Input::Tick)?);
+        let Some((commit, settled)) = self.take_commit(now)? else { return Ok((effects, None)) };
+        effects.extend(settled);
+        Ok((effects, Some(commit)))
+    }
+
+    /// Begins a commit that may take its time: what is [due](Machine::due) has to be lent and taken back, and
+    /// [`Machine::closed`] has it then. Meanwhile single rows are told of, and everything else waits. Nothing is begun
+    /// while what a restart reads again is not complete.
+    pub fn close(&mut self, now: EventTime) {
+        self.engine.close(now);
+    }
+
+    /// Whether a commit was begun and is not complete.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.engine.is_closing()
+    }
+
+    /// The commit that was begun, once it is complete, and what follows from all that has waited for it.
+    pub fn closed(&mut self, now: EventTime) -> Result<Option<(Commit, Vec<Effect>)>> {
+        if !self.engine.is_closing() {
+            return Ok(None);
+        }
+        let Some((commit, mut effects)) = self.take_commit(now)? else { return Ok(None) };
+        effects.extend(self.reopen(now)?);
+        Ok(Some((commit, effects)))
+    }
+
+    /// Takes what has waited for a commit, complete or not.
+    fn reopen(&mut self, now: EventTime) -> Result<Vec<Effect>> {
+        let reopened = self.engine.reopen(now)?;
+        self.ledger.refuse(std::mem::take(&mut self.waiting_letters));
+        self.hand_on(now, reopened)
+    }
+
+    /// The commit, where the engine is at one point, and what is settled then: that belongs to the next one.
+    fn take_commit(&mut self, now: EventTime) -> Result<Option<(Commit, Vec<Effect>)>> {
+        let Some(engine) = self.engine.checkpoint() else { return Ok(None) };
+        let unsure = self.unsure.doubts(&mut self.book, now);
         let told = Some(self.book.latest_seq().clone());
-        let (devices, unsure) = (self.book.device_states(), self.unsure.ids());
-        let state = State { engine, devices, told, unsure };
-        Ok((effects, Some(self.ledger.take(&state)?)))
+        let state = State { engine, devices: self.book.device_states(), told, unsure, has_gap: false };
+        let commit = self.ledger.take(&state)?;
+        let settled = self.unsure.settle(&mut self.book, self.engine.given_until(), now);
+        Ok(Some((commit, tell(settled))))
     }
 
     /// How many rows wait for a commit.
@@ -181,6 +246,12 @@ impl Machine {
     #[must_use]
     pub fn is_restoring(&self) -> bool {
         self.engine.is_restoring()
+    }
+
+    /// How many rows wait for queries that have not taken them: see [`Engine::untaken`].
+    #[must_use]
+    pub fn untaken(&self) -> usize {
+        self.engine.untaken()
     }
 
     /// Partitions of which so many rows wait for others that no more should be read: see [`Engine::overfull`].
@@ -211,17 +282,16 @@ impl Machine {
         for (device, state, at) in stepped.waiting.iter().chain(&stepped.admitted).flat_map(device_states) {
             self.book.device_state(device, state, at);
         }
-        // In this order: a finding that a late record moved is taken back and given again in the same step.
-        let mut changes = self.book.withdraw_hits(&stepped.withdrawn_hits, now);
-        changes.extend(self.book.apply_hits(&stepped.hits, now));
-        self.unsure.found(&stepped.hits);
-        if let Some(watermark) = stepped.watermark {
-            let horizon = self.correction_horizon;
-            changes.extend(self.unsure.take_back(&mut self.book, horizon, watermark, now));
-        }
+        self.book.recall(&stepped.recalled);
+        let mut hits_ahead = stepped.hits_ahead;
+        hits_ahead.retain(|hit| self.book.alarm(&hit.alarm_id()).is_none());
+        let mut changes = self.book.apply_hits(&hits_ahead, now);
+        changes.extend(self.book.revise(&stepped.withdrawn_hits, &stepped.hits, now));
         let mut effects = tell(changes);
         effects.extend(stepped.accounts.iter().map(|(topic, account)| Effect::Account(*topic, *account)));
-        effects.extend(stepped.rows.into_iter().filter_map(|rows| self.view(rows)));
+        for rows in stepped.rows {
+            effects.extend(self.view(rows)?);
+        }
         if let Some(scores) = &mut self.scores {
             stepped.admitted.iter().for_each(|batch| scores.hear(&batch.records));
         }
@@ -235,18 +305,18 @@ impl Machine {
     }
 
     /// Where rows of a view go.
-    fn view(&mut self, rows: ViewRows) -> Option<Effect> {
+    fn view(&mut self, rows: ViewRows) -> Result<Option<Effect>> {
         if let Some(scores) = self.scores.as_mut().filter(|scores| scores.feeds(&rows.view)) {
             scores.take(&rows.view, &rows.records);
-            return None;
+            return Ok(None);
         }
         match rows.output {
             Output::Table => {
-                self.ledger.view(&rows);
-                None
+                self.ledger.view(&rows)?;
+                Ok(None)
             }
-            Output::Topic => Some(Effect::Publish(rows)),
-            Output::None => None,
+            Output::Topic => Ok(Some(Effect::Publish(rows))),
+            Output::None => Ok(None),
         }
     }
 

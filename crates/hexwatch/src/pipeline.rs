@@ -1,23 +1,29 @@
 //! The one place that sees all stages.
 //!
 //! Threads and queues, each with its bound:
-//! - `kafka-reader` (of `ingest`) decodes and fills `events`: some chunks, so that a slow engine holds the reader back
-//!   and the reader Kafka;
+//! - `kafka-reader` (of `ingest`) decodes and fills a queue of events: some chunks, so that a slow engine holds the
+//!   reader back and the reader Kafka; each safety topic has such a thread and queue of its own, and goes first
+//!   (`intake`);
 //! - `engine` takes events and requests, steps, and writes the alarm log before anybody hears of an alarm;
-//!   in a backlog it runs the costly queries for many chunks at once (`pace`);
+//! - `queries` runs the queries that look at many rows, one loan at a time (`loans`), each at its own pace (`pace`);
+//!   rows that come meanwhile wait in the engine, and are no more than the ledger holds;
 //! - `requests` holds what people ask of alarms; a full queue makes their request wait;
 //! - `commits` holds one commit; while the history is busy, rows gather in the ledger, and beyond twice a commit's
-//!   size the engine waits;
+//!   size the readers wait, those of safety topics last;
 //! - `audit` holds reads by persons on their way to the log; a read waits for its place there.
 
+mod arrivals;
 mod audit;
 mod committer;
 mod desk;
 mod doors;
 mod ends;
+mod execution;
 mod gaps;
 mod health;
 mod incarnation;
+mod intake;
+mod loans;
 mod outlet;
 mod output_topics;
 mod pace;
@@ -27,17 +33,18 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use hexwatch::machine::{Machine, Parts, Scores, State};
 use hexwatch_alarm::{Book, Locate, Settings as BookSettings, Surroundings};
 use hexwatch_contract::alarm::Alarm;
+use hexwatch_contract::site::Places;
 use hexwatch_contract::{Account, Cell, Clock, EventTime, ManualClock, SystemClock, Topic};
 use hexwatch_grid::Site;
 use hexwatch_history::{Fsync, History, Resume};
 use hexwatch_ingest::reader::{Settings as ReaderSettings, Source};
-use hexwatch_ingest::{Brokers, Event, Publisher, Reader, Tolerances};
+use hexwatch_ingest::{Brokers, Publisher, Tolerances};
 use hexwatch_risk::Terms;
 use hexwatch_server::{About, Accounts, AppState, Limits, Live, Metrics, check_listen};
 use hexwatch_sql::{Kind, Output, QueryFile};
@@ -52,10 +59,13 @@ use crate::crash_point::{CrashPoint, Own};
 use crate::queries;
 pub(crate) use doors::{parse as parse_query, session};
 
+use arrivals::Arrivals;
 use doors::{Door, Hand, LogSource, Outlines};
 use ends::Ends;
 use health::Sources;
 use incarnation::Incarnation;
+use intake::{Events, Intake};
+use loans::Loans;
 use outlet::Outlet;
 use pace::Pace;
 use worker::{Queues, Summary, Worker};
@@ -116,6 +126,9 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let door = Door::open(&plan.config.history.data_dir, &ground.site, &plan.config.queries).await?;
 
     let parts = engine(&plan, &ground, &resume, checkpoint).await?;
+    if let Some(scores) = &parts.scores {
+        ground.live.keep_cells(scores.own_cells(), scores.corrected_for());
+    }
     if plan.config.kafka.publish {
         output_topics::make(&plan.brokers, &plan.config.kafka.output_prefix, &parts.topic_views).await;
     }
@@ -126,15 +139,15 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
         book,
         scores: parts.scores,
         view_keys: parts.view_keys.clone(),
+        kept: plan.config.history.keep.iter().copied().collect(),
         told_until: resume.offsets.clone(),
         default_site: site_name(&ground.site),
-        correction_horizon: plan.config.time.correction_horizon,
     });
     ground.live.restore_alarms(history.alarms.last_seqs(), machine.standing());
     let owed = machine.begin(&changes, state.as_ref());
     drop(changes);
     crash.reach(Own::BeforeRebuild);
-    let (reader, events) = read(&plan, &ground, checkpoint, Incarnation::left_by(&resume)?)?;
+    let (intake, events) = read(&plan, &ground, checkpoint, Incarnation::left_by(&resume)?)?;
     let mut worker = Worker {
         machine,
         log: Arc::clone(&history.alarms),
@@ -152,9 +165,13 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
         totals: BTreeMap::new(),
         alarm_changes: 0,
         answer: None,
-        pace: Pace::new(),
+        arrivals: Arrivals::default(),
+        loans: Loans::start()?,
+        pace: Pace::default(),
         crash: crash.clone(),
-        reader: Arc::clone(&reader),
+        intake: Arc::clone(&intake),
+        ticked: Instant::now(),
+        committed: Instant::now(),
     };
     worker.execute(owed)?;
 
@@ -181,7 +198,7 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let server = tokio::spawn(hexwatch_server::serve(listener, app, serving.clone()));
     let auditor = tokio::spawn(audit::run(plan.config.history.data_dir.clone(), audit_queue));
     let committer =
-        committer::Committer { reader: Arc::clone(&reader), outlet: ground.outlet.clone(), crash };
+        committer::Committer { intake: Arc::clone(&intake), outlet: ground.outlet.clone(), crash };
     let committer = tokio::spawn(committer.run(history.writer, commit_queue));
     let queues = Queues { events, requests: request_queue, commits, stop: stop.clone() };
     let summary = work(worker, queues).await;
@@ -231,9 +248,14 @@ fn ground(plan: &Plan) -> Result<Ground> {
     };
     let metrics = Metrics::new();
     let live = Live::new(Arc::clone(&engine), Arc::clone(&wall), metrics.clone());
-    let publisher =
-        if plan.config.kafka.publish { Some(Arc::new(Publisher::lasting(&plan.brokers)?)) } else { None };
-    let outlet = Outlet::new(publisher, &plan.config.kafka.output_prefix);
+    let counting = metrics.clone();
+    let lost = Box::new(move |topic: &str| counting.row_unpublished(topic));
+    let publisher = if plan.config.kafka.publish {
+        Some(Arc::new(Publisher::lasting(&plan.brokers, lost)?))
+    } else {
+        None
+    };
+    let outlet = Outlet::new(publisher, &plan.config.kafka.output_prefix, metrics.clone());
     Ok(Ground { site: Arc::new(plan.site.clone()), wall, engine, event, live, metrics, outlet })
 }
 
@@ -292,7 +314,7 @@ async fn engine(
     Ok(EngineParts {
         engine,
         scores,
-        sources: Sources::new(statuses),
+        sources: Sources::new(statuses, ground.outlet.clone()),
         view_keys: all.iter().map(|file| (Arc::from(file.name.as_str()), file.key.clone())).collect(),
         topic_views: all.iter().filter(goes_to_a_topic).map(|file| file.name.clone()).collect(),
     })
@@ -358,13 +380,17 @@ fn read(
     ground: &Ground,
     checkpoint: Option<&Checkpoint>,
     incarnation: Incarnation,
-) -> Result<(Arc<Reader>, mpsc::Receiver<Event>)> {
+) -> Result<(Arc<Intake>, Events)> {
     let kafka = &plan.config.kafka;
     let mut sources = Source::all(&kafka.input_prefix);
     for (topic, names) in &kafka.topics {
         sources.extend(names.iter().map(|name| Source { name: name.as_str().into(), topic: *topic }));
     }
-    let mut settings = ReaderSettings::new(plan.brokers.clone(), sources);
+    // Where the records are the clock nobody waits for an alarm, and one topic read ahead would move time for others.
+    let is_recording = plan.config.time.clock == ClockKind::Event;
+    let safety: &[String] = if is_recording { &[] } else { &kafka.safety_topics };
+    let lanes = intake::lanes(sources, &kafka.input_prefix, safety)?;
+    let mut settings = ReaderSettings::new(plan.brokers.clone(), Vec::new());
     settings.group.clone_from(&kafka.group);
     settings.discover_every = kafka.discover_every;
     settings.starts = checkpoint.map(Checkpoint::replay_from).unwrap_or_default();
@@ -376,9 +402,9 @@ fn read(
         skew_max: plan.config.time.skew_max,
         future_max: plan.config.time.future_max,
     };
-    let places = Arc::<Site>::clone(&ground.site);
-    let (reader, events) = Reader::start(settings, places, Arc::clone(&ground.wall))?;
-    Ok((Arc::new(reader), events))
+    let places: Arc<dyn Places> = Arc::<Site>::clone(&ground.site);
+    let (intake, events) = Intake::start(&settings, lanes, &places, &ground.wall)?;
+    Ok((Arc::new(intake), events))
 }
 
 /// The site that answers for what names none.

@@ -147,6 +147,17 @@ fn the_wall_clock_is_read_in_one_place() {
 }
 
 #[test]
+fn one_module_has_unsafe_code() {
+    const LET_THROUGH: &str = "crates/ingest/src/reader/fetch.rs";
+    for (name, _) in MAY_KNOW {
+        for (path, text) in crate_sources(name) {
+            let is_unsafe = text.contains("unsafe ") || text.contains("allow(unsafe_code");
+            assert_eq!(is_unsafe, path.ends_with(LET_THROUGH), "{}", path.display());
+        }
+    }
+}
+
+#[test]
 fn every_queue_has_a_bound() {
     for (name, _) in MAY_KNOW {
         for (path, text) in crate_sources(name) {

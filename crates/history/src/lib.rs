@@ -52,6 +52,7 @@ pub use failpoints::{Failpoints, NoFailpoints, Point, Step};
 pub use history::History;
 pub use log_tail::SetAside;
 pub use maintenance::Compaction;
+pub use order::withdrawn;
 pub use plan::{Part, Plan};
 pub use reader::Reader;
 pub use table_name::TableName;

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{MemorySchemaProvider, SchemaProvider, TableProvider};
-use datafusion::common::ScalarValue;
+use datafusion::common::{Column, JoinType, NullEquality, ScalarValue};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result as DataFusionResult};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
-use datafusion::prelude::{SessionContext, ident, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder};
+use datafusion::prelude::{SessionContext, col, ident, lit};
 use deltalake::DeltaTable;
 use hexwatch_contract::EventTime;
 use tokio::sync::Mutex;
@@ -24,7 +24,7 @@ use crate::catalog::{self, Latest};
 use crate::durability::Fsync;
 use crate::durable_store::DurableStore;
 use crate::error::{HistoryError, Result};
-use crate::order::ORDER;
+use crate::order::{ORDER, WITHDRAWN};
 use crate::read::plain_session;
 use crate::tables::{KEY_PROPERTY, Tables};
 
@@ -55,8 +55,8 @@ impl Reader {
 
     /// Makes all tables of the catalog known to `session`, in its default schema, behind what is registered
     /// there already. Each query sees the newest commit as it begins. A table nobody has written to is
-    /// empty; `alarms`, `risk_cells` and `view_*` show the last row of each key, and the rows before them
-    /// stand in `alarm_changes`, `risk_cell_revisions` and `view_*_revisions`.
+    /// empty; `alarms`, `risk_cells` and `view_*` show the last row of each key, where it was not withdrawn, and the
+    /// rows before them stand in `alarm_changes`, `risk_cell_revisions` and `view_*_revisions`.
     pub fn register(&self, session: &SessionContext) -> Result<()> {
         let options = session.copied_config().options().catalog.clone();
         let refused = |reason: String| HistoryError::Read {
@@ -174,26 +174,54 @@ fn with_key(mut latest: Latest, delta: &DeltaTable) -> DataFusionResult<Latest> 
     Ok(latest)
 }
 
-/// The last row of each key of `raw`, without the column that orders them.
+/// The last row of each key of `raw` that still holds, without the columns that say so.
 fn latest_rows(latest: &Latest, raw: Arc<dyn TableProvider>) -> DataFusionResult<Arc<dyn TableProvider>> {
     let schema = raw.schema();
-    let columns: Vec<Expr> = schema.fields().iter().map(|field| ident(field.name())).collect();
-    let shown: Vec<Expr> = schema
-        .fields()
-        .iter()
-        .filter(|field| field.name() != ORDER)
-        .map(|field| ident(field.name()))
-        .collect();
-    let key: Vec<Expr> = latest.key.iter().map(ident).collect();
+    let is_shown = |name: &str| name != ORDER && name != WITHDRAWN;
+    let shown: Vec<&str> =
+        schema.fields().iter().map(|field| field.name().as_str()).filter(|name| is_shown(name)).collect();
+    let says_what_is_gone = schema.field_with_name(WITHDRAWN).is_ok();
     let scan = LogicalPlanBuilder::scan(latest.folder.as_str(), provider_as_source(raw), None)?;
-    let rows = if key.is_empty() {
-        scan
-    } else {
-        let newest = ident(latest.order).sort(false, false);
-        let order = key.iter().map(|column| column.clone().sort(true, false)).chain([newest]).collect();
-        scan.distinct_on(key, columns, Some(order))?
+    let rows = match (latest.key.is_empty(), says_what_is_gone) {
+        (true, true) => not_gone(&scan.build()?, &shown, &schema)?,
+        (true, false) => scan,
+        (false, _) => {
+            let key: Vec<Expr> = latest.key.iter().map(ident).collect();
+            let columns = schema.fields().iter().map(|field| ident(field.name())).collect();
+            let newest = ident(latest.order).sort(false, false);
+            let order = key.iter().map(|column| column.clone().sort(true, false)).chain([newest]).collect();
+            let rows = scan.distinct_on(key, columns, Some(order))?;
+            if says_what_is_gone { rows.filter(ident(WITHDRAWN).is_not_true())? } else { rows }
+        }
     };
+    let shown: Vec<Expr> = shown.into_iter().map(ident).collect();
     Ok(Arc::new(ViewTable::new(rows.project(shown)?.build()?, None)))
+}
+
+/// The rows of `scan`, a view without a key, that were not withdrawn after they were given: a row is the same as
+/// another where all columns are.
+fn not_gone(scan: &LogicalPlan, shown: &[&str], schema: &SchemaRef) -> DataFusionResult<LogicalPlanBuilder> {
+    let given = LogicalPlanBuilder::from(scan.clone()).filter(ident(WITHDRAWN).is_not_true())?;
+    let is_nested =
+        |name: &&str| schema.field_with_name(name).is_ok_and(|field| field.data_type().is_nested());
+    if shown.iter().any(is_nested) {
+        // Lists cannot be joined on: whoever wants such rows withdrawn declares a key.
+        return Ok(given);
+    }
+    let given = given.alias("given")?;
+    let gone =
+        LogicalPlanBuilder::from(scan.clone()).filter(ident(WITHDRAWN).is_true())?.alias("gone")?.build()?;
+    let columns = |side: &str| -> Vec<Column> {
+        shown.iter().map(|name| Column::new(Some(side.to_owned()), *name)).collect()
+    };
+    let is_later = col(format!("gone.{ORDER}")).gt(col(format!("given.{ORDER}")));
+    given.join_detailed(
+        gone,
+        JoinType::LeftAnti,
+        (columns("given"), columns("gone")),
+        Some(is_later),
+        NullEquality::NullEqualsNull,
+    )
 }
 
 /// A session's default schema with the history behind it.

@@ -12,6 +12,7 @@ use crate::fixtures::{
     Unsynced, access, ack, alarm, clock, commit, count, numbers, time_of, view, view_rows,
 };
 use crate::history::History;
+use crate::order::withdrawn;
 use crate::read::plain_session;
 use crate::reader::Reader;
 use crate::table_name::TableName;
@@ -87,6 +88,29 @@ async fn alarms_show_their_last_change_and_views_their_last_correction() {
     assert_eq!(numbers(folder, "SELECT n FROM view_heat ORDER BY cell").await, [11, 12]);
     assert_eq!(numbers(folder, "SELECT n FROM view_heat WHERE cell = 2").await, [12]);
     assert_eq!(numbers(folder, "SELECT n FROM view_heat_revisions ORDER BY _order").await, [10, 10, 11, 12]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_row_that_was_withdrawn_is_not_shown_until_it_is_given_again() {
+    let folder = TempDir::new().unwrap();
+    let mut history = open(&folder).await;
+    let keyless = || TableName::view("keyless", &[]);
+    let gone = |windows| withdrawn(&view_rows(windows, 10)).unwrap();
+    for (number, batches) in [
+        (1, vec![view_rows(1..4, 10)]),
+        (2, vec![gone(2..3), view_rows(4..5, 10)]),
+        (3, vec![gone(3..4), view_rows(3..4, 10), gone(4..5)]),
+    ] {
+        let rows = vec![(view(), batches.clone()), (keyless(), batches)];
+        history.writer.commit(&commit(rows, number, 0)).await.unwrap();
+    }
+    for name in ["view_heat", "view_keyless"] {
+        let folder = folder.path();
+        let sql = |what: &str| format!("SELECT {what}");
+        assert_eq!(numbers(folder, &sql(&format!("cell FROM {name} ORDER BY cell"))).await, [1, 3], "{name}");
+        let taken_back = sql(&format!("cell FROM {name}_revisions WHERE _withdrawn ORDER BY cell"));
+        assert_eq!(numbers(folder, &taken_back).await, [2, 3, 4], "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -11,6 +11,7 @@ mod clock;
 mod cloud_event;
 mod columns;
 mod identity;
+mod json;
 mod layout;
 mod letter;
 mod parser;
@@ -20,7 +21,6 @@ mod refusal;
 mod rfc3339;
 mod row;
 mod scan;
-mod visit;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -76,7 +76,9 @@ pub struct Decoder {
     clock: Arc<dyn Clock>,
     rows: Rows,
     columns: Columns,
-    dead_letters: Vec<DeadLetter>,
+    dead_letters: Vec<Arc<DeadLetter>>,
+    /// When the first of them was refused: the clock is not asked for each.
+    refused_at: Option<EventTime>,
     first_offset: i64,
     next_offset: i64,
     read: u64,
@@ -104,6 +106,7 @@ impl Decoder {
             tolerances,
             clock,
             dead_letters: Vec::new(),
+            refused_at: None,
             first_offset,
             next_offset: first_offset,
             read: 0,
@@ -158,7 +161,7 @@ impl Decoder {
     }
 
     fn refuse(&mut self, record: &Record<'_>, refusal: Refusal) {
-        let refused_at = self.clock.now();
+        let refused_at = *self.refused_at.get_or_insert_with(|| self.clock.now());
         let position = Position { partition: self.partition.clone(), offset: record.offset };
         self.dead_letters.push(letter::write(position, self.topic, record, refused_at, refusal));
     }
@@ -179,6 +182,7 @@ impl Decoder {
             dead_letters: std::mem::take(&mut self.dead_letters),
         };
         self.first_offset = self.next_offset;
+        self.refused_at = None;
         self.read = 0;
         self.bytes = 0;
         Some(chunk)

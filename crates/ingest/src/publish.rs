@@ -110,8 +110,14 @@ struct Tally {
     open: AtomicUsize,
 }
 
+/// Is told the topic of each record that was given up.
+pub type Lost = Box<dyn Fn(&str) + Send + Sync>;
+
 /// Counts deliveries, on the producer's own thread.
-struct Deliveries(Arc<Tally>);
+struct Deliveries {
+    tally: Arc<Tally>,
+    lost: Lost,
+}
 
 impl ClientContext for Deliveries {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -128,13 +134,14 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, result: &DeliveryResult<'_>, side: usize) {
-        self.0.sides[side].fetch_sub(1, Ordering::AcqRel);
+        self.tally.sides[side].fetch_sub(1, Ordering::AcqRel);
         match result {
             Ok(_) => {
-                self.0.delivered.fetch_add(1, Ordering::Relaxed);
+                self.tally.delivered.fetch_add(1, Ordering::Relaxed);
             }
             Err((error, record)) => {
-                self.0.failed.fetch_add(1, Ordering::Relaxed);
+                self.tally.failed.fetch_add(1, Ordering::Relaxed);
+                (self.lost)(record.topic());
                 tracing::error!(%error, topic = record.topic(), "a record could not be written to Kafka");
             }
         }
@@ -156,24 +163,24 @@ impl Publisher {
     /// # Errors
     /// Where the settings cannot be used.
     pub fn new(brokers: &Brokers) -> Result<Self, PublishError> {
-        Self::with(&brokers.producer())
+        Self::with(&brokers.producer(), Box::new(|_| {}))
     }
 
     /// A publisher that never gives a record up because the broker is away: for rows that cannot be made again once
-    /// their positions are committed.
+    /// their positions are committed. What no broker takes, whenever it is asked, `lost` hears of.
     ///
     /// # Errors
     /// Where the settings cannot be used.
-    pub fn lasting(brokers: &Brokers) -> Result<Self, PublishError> {
+    pub fn lasting(brokers: &Brokers, lost: Lost) -> Result<Self, PublishError> {
         let mut config = brokers.producer();
         config.set("message.timeout.ms", "0");
-        Self::with(&config)
+        Self::with(&config, lost)
     }
 
-    fn with(config: &ClientConfig) -> Result<Self, PublishError> {
+    fn with(config: &ClientConfig, lost: Lost) -> Result<Self, PublishError> {
         let tally = Arc::new(Tally::default());
         let producer = config
-            .create_with_context(Deliveries(tally.clone()))
+            .create_with_context(Deliveries { tally: tally.clone(), lost })
             .map_err(|source| PublishError::Settings { source })?;
         Ok(Self { producer, tally })
     }

@@ -10,6 +10,7 @@
 
 mod assignment;
 mod error;
+mod fetch;
 mod held;
 mod lane;
 mod liveness;

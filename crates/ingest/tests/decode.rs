@@ -76,9 +76,54 @@ fn a_private_record_leaves_no_payload_behind() {
     let body = r#"{"id":"a","time":1767261600000,"device":"d","heartbeat":true,"phone":"13800000000"}"#;
     let letter = &decode(&record(Topic::Iot, body)).dead_letters[0];
     assert_eq!((letter.stage, &letter.payload), (Stage::Privacy, &None));
-    assert_eq!(letter.payload_sha256.len(), 64);
+
+    let sum = "67376adac2efe2c6ef21023b4d9411fa172fa31e0d679e997c3d5e84e678ecc8";
+    assert_eq!(letter.payload_sha256.to_string(), sum);
     let cut = &decode(&record(Topic::Iot, &body[..body.len() - 2])).dead_letters[0];
     assert_eq!((cut.stage, &cut.payload), (Stage::Decode, &None));
+}
+
+/// All that a dead letter says beside its payload.
+fn said(letter: &hexwatch_contract::DeadLetter) -> String {
+    format!("{:?} {:?} {}", letter.id, letter.field, letter.message)
+}
+
+#[test]
+fn a_reason_never_tells_what_a_record_holds() {
+    let number = "13800000000";
+    for body in [
+        r#"{"id":"a","time":1,"device":"d","heartbeat":true,"13800000000":1,"13800000000":2}"#,
+        r#"{"id":"a","time":1,"device":"d","heartbeat":true,"x":{"张13800000000":1,"张13800000000":2}}"#,
+        r#"{"id":"a","time":1,"device":"d","property":"ch4","state_bits":13800000000}"#,
+        r#"{"id":"a","time":1,"device":"d","property":"ch4","battery_pct":13800000000}"#,
+        r#"{"id":"a","time":1,"device":"d","property":"ch4","state":"13800000000"}"#,
+        r#"{"specversion":"1.0","id":13800000000,"data":{"id":"a"}}"#,
+        r#"{"id":"a","time":1,"device":"d" 13800000000}"#,
+    ] {
+        let letter = &decode(&record(Topic::Iot, body)).dead_letters[0];
+        assert!(!said(letter).contains(number), "{body}: {}", said(letter));
+    }
+}
+
+#[test]
+fn an_address_that_opens_is_kept_nowhere_whatever_the_record_is() {
+    for body in [
+        r#""rtsp://admin:secret@10.0.0.1/stream""#,
+        r#"["rtsp://admin:secret@10.0.0.1/stream"]"#,
+        r#""rtsp:\/\/admin:secret@10.0.0.1\/stream""#,
+        r#"{"id":"a","time":1,"device":"d","heartbeat":true,"site":"a","site":"rtsp://admin:secret@10.0.0.1/"}"#,
+    ] {
+        let letter = &decode(&record(Topic::Iot, body)).dead_letters[0];
+        assert_eq!(letter.payload, None, "{body}: {}", letter.message);
+        assert!(!said(letter).contains("secret"), "{body}: {}", said(letter));
+    }
+}
+
+#[test]
+fn a_forbidden_name_written_in_escapes_is_found_in_a_record_that_is_cut_off() {
+    let body = r#"{"id":"a","time":1,"device":"d","ph\u006fne":"no number"#;
+    let letter = &decode(&record(Topic::Iot, body)).dead_letters[0];
+    assert_eq!((letter.stage, &letter.payload), (Stage::Decode, &None));
 }
 
 #[test]

@@ -83,6 +83,18 @@ impl Scorer {
         self.correction + self.terms.window.size.max(patience) + self.terms.window.slide
     }
 
+    /// For how long after its end something may still be said of a window.
+    #[must_use]
+    pub fn corrected_for(&self) -> Duration {
+        self.correction + self.terms.window.size + self.terms.window.slide
+    }
+
+    /// The cells that are spoken of even where nothing happens: the site's own, and those of its sensors.
+    pub fn own_cells(&self) -> impl Iterator<Item = Cell> {
+        let own = self.cells.iter().filter(|(_, ledger)| ledger.is_watched || !ledger.sensors.is_empty());
+        own.map(|(cell, _)| *cell)
+    }
+
     /// Registers a cell of the site, at resolution 11: it is said to be calm where nothing happens, so that calm and
     /// unknown are never mistaken for each other.
     pub fn watch(&mut self, cell: Cell) {

@@ -40,6 +40,8 @@ struct Series {
     socket_clients: Gauge,
     socket_cuts: Counter,
     audits: Counter,
+    rows_waiting: Gauge,
+    rows_unpublished: Family<ByTopic, Counter>,
 }
 
 impl Series {
@@ -55,6 +57,8 @@ impl Series {
             socket_clients: Gauge::default(),
             socket_cuts: Counter::default(),
             audits: Counter::default(),
+            rows_waiting: Gauge::default(),
+            rows_unpublished: Family::default(),
         }
     }
 }
@@ -136,6 +140,16 @@ impl Metrics {
             "Live sockets cut because they took nothing",
             series.socket_cuts.clone(),
         );
+        registry.register(
+            "rows_waiting",
+            "Rows for Kafka that its producer has no room for",
+            series.rows_waiting.clone(),
+        );
+        registry.register(
+            "rows_unpublished",
+            "Rows for Kafka that were given up; they are in the history or in the alarm log",
+            series.rows_unpublished.clone(),
+        );
         registry.register("audits", "Reads by persons that were audited", series.audits.clone());
         Self { shared: Arc::new(Shared { registry, series }) }
     }
@@ -194,6 +208,16 @@ impl Metrics {
         self.series().consumer_lag.get_or_create(&ByPartition { topic: topic.into(), partition }).set(lag);
     }
 
+    /// So many rows wait for room on their way to Kafka.
+    pub fn rows_waiting(&self, rows: usize) {
+        self.series().rows_waiting.set(i64::try_from(rows).unwrap_or(i64::MAX));
+    }
+
+    /// A row for an output topic was given up.
+    pub fn row_unpublished(&self, topic: &str) {
+        self.series().rows_unpublished.get_or_create(&ByTopic { topic: topic.into() }).inc();
+    }
+
     pub(crate) fn socket_opened(&self) {
         self.series().socket_clients.inc();
     }
@@ -235,8 +259,12 @@ mod tests {
         metrics.alarm_pushed(Duration::from_millis(40));
         metrics.watermark_aged(Duration::from_millis(10_500));
         metrics.lag_measured("access", 3, 17);
+        metrics.rows_waiting(4);
+        metrics.row_unpublished("hexwatch.alarms");
         let text = metrics.render();
         for line in [
+            "hexwatch_rows_waiting 4",
+            "hexwatch_rows_unpublished_total{topic=\"hexwatch.alarms\"} 1",
             "hexwatch_records_read_total{topic=\"access\"} 10",
             "hexwatch_records_read_total{topic=\"iot\"} 0",
             "hexwatch_records_total{topic=\"access\",outcome=\"accepted\"} 6",

@@ -44,8 +44,8 @@ pub struct About {
 pub struct Limits {
     /// Live sockets at a time; one more is refused with 503.
     pub clients: usize,
-    /// How long a client may take for one message before it is cut: a little under five seconds, so that it is gone by
-    /// then.
+    /// How long a client of a live socket may take nothing of what waits for it before it is cut: a little under five
+    /// seconds, so that it is gone by then.
     pub send_timeout: Duration,
     /// Between pings; a client that has said nothing for three of them, not even a pong, is cut.
     pub ping_every: Duration,

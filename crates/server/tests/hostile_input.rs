@@ -2,6 +2,7 @@
 
 #![allow(unreachable_pub, clippy::unwrap_used, clippy::expect_used, reason = "a panic here is the failure")]
 
+#[allow(dead_code, reason = "shared with other tests, which use other parts")]
 #[path = "../../ingest/tests/hostile/mutate.rs"]
 mod mutate;
 mod running;

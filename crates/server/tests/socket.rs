@@ -14,6 +14,7 @@ use running::{Client, Running, alarm, get, logins, open, risk, start};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 const ALARMS: &str = r#"{"type":"subscribe","channels":["alarms"],"after":0}"#;
 
@@ -207,6 +208,34 @@ async fn a_message_beyond_the_limit_closes_the_socket() {
             break;
         }
     }
+}
+
+#[tokio::test]
+async fn a_subscription_is_audited_before_anything_of_it_is_sent() {
+    let mut running = start(logins(), Limits::default()).await;
+    running.had(1..=30);
+    let mut request = format!("ws://{}/ws", running.address).into_client_request().unwrap();
+    request.headers_mut().insert("authorization", "Bearer operator".parse().unwrap());
+    request.headers_mut().insert("x-purpose", "night shift".parse().unwrap());
+    let mut client = Client(tokio_tungstenite::connect_async(request).await.unwrap().0);
+    client.say(r#"{"type":"subscribe","channels":["alarms","cells"],"after":21}"#).await;
+    assert_eq!(seqs(&client.hear_until("resumed").await).len(), 9);
+
+    let read = running.audits.try_recv().unwrap();
+    assert_eq!((read.who.as_str(), read.role.as_str()), ("operator", "operator"));
+    assert_eq!(read.purpose.as_deref(), Some("night shift"));
+    assert_eq!((read.what.as_str(), read.rows), ("/ws cells,alarms after demo:21", 9));
+
+    running.audits.close();
+    client.say(ALARMS).await;
+    let close = loop {
+        match client.0.next().await.unwrap().unwrap() {
+            Message::Close(frame) => break frame.unwrap(),
+            Message::Text(text) => assert!(text.contains("heartbeat"), "handed out unaudited: {text}"),
+            _ => {}
+        }
+    };
+    assert_eq!(u16::from(close.code), 1013);
 }
 
 #[tokio::test]

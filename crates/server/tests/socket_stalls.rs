@@ -121,6 +121,36 @@ async fn a_slow_client_that_is_cut_has_every_alarm_up_to_its_end_and_resumes_beh
 }
 
 #[tokio::test]
+async fn a_client_that_stops_reading_is_cut_though_all_that_trickles_would_fit_for_minutes() {
+    let limits = Limits { send_timeout: Duration::from_secs(1), ..Limits::default() };
+    let running = start(open(), limits).await;
+    let mut stopped = Client::with_receive_buffer(&running, 4 * 1024).await;
+    stopped.say(ALARMS).await;
+    // More than the client's kernel takes, and a quarter of what the server's does: no message ever waits.
+    running.change(large(1));
+    wait_for_cuts(&running, 1).await;
+    drop(stopped);
+}
+
+#[tokio::test]
+async fn a_client_that_takes_a_large_message_piece_by_piece_is_not_cut() {
+    const CELLS: usize = 20_000;
+    let patience = Duration::from_secs(2);
+    let running = start(open(), Limits { send_timeout: patience, ..Limits::default() }).await;
+    let risks = (0..).take(CELLS).map(|index| risk(index, 100)).collect();
+    running.live.cells(EventTime::from_millis(1_700_000_000_000), false, risks);
+    let mut slow = Client::with_receive_buffer(&running, 64 * 1024).await;
+    slow.say(r#"{"type":"subscribe","channels":["cells"]}"#).await;
+    let (began, mut taken, mut piece) = (Instant::now(), 0, vec![0; 32 * 1024]);
+    // By the bytes: until it has taken most of the message, and for longer than one that is stalled would last.
+    while taken < 60 * CELLS || began.elapsed() < patience * 2 {
+        taken += slow.0.get_mut().read(&mut piece).await.unwrap();
+        sleep(Duration::from_millis(80)).await;
+    }
+    assert!(running.metrics.render().contains("hexwatch_socket_cuts_total 0\n"));
+}
+
+#[tokio::test]
 async fn a_client_that_answers_no_ping_is_told_to_connect_again() {
     let limits = Limits { ping_every: Duration::from_millis(100), ..Limits::default() };
     let running = start(open(), limits).await;

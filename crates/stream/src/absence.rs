@@ -315,8 +315,11 @@ impl Silences {
         }
     }
 
-    /// Takes up where `snapshot` was made; devices that are new to the registry count from the start.
+    /// Takes up where `snapshot` of the same table was made; devices that are new to the registry count from the start.
     pub(crate) fn resume(&mut self, snapshot: &AbsenceSnapshot) {
+        if snapshot.topic != self.topic {
+            return;
+        }
         self.started = snapshot.started;
         for (name, track) in &snapshot.tracks {
             if let Some(&device) = self.index.get(name) {

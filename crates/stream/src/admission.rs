@@ -8,7 +8,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use hexwatch_contract::{Account, Chunk, EventBatch, EventTime};
 
 use crate::error::StreamError;
-use crate::seen::Seen;
+use crate::seen::{Seen, Tag};
 
 /// What becomes of a row, by its own partition's watermark alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,13 +67,14 @@ pub(crate) fn sort(
     let mut account =
         Account { read: chunk.read, dead_letter: chunk.dead_letters.len() as u64, ..Account::default() };
     let (mut heard, mut latest) = (false, EventTime::MIN);
+    let tag = Tag::of(&chunk.partition);
     for (row, &micros) in times.iter().enumerate() {
         let time = EventTime::from_micros(micros);
         latest = latest.max(time);
         if admit(time, watermark, correction_horizon) == Admission::TooLate {
             account.late += 1;
             late.set(row);
-        } else if seen.insert(chunk.events.identities[row], time) {
+        } else if seen.insert(chunk.events.identities[row], time, tag) {
             account.accepted += 1;
             kept.set(row);
         } else {

@@ -21,8 +21,13 @@ pub struct Effects {
     pub accounts: Vec<(Topic, Account)>,
     /// What rules found.
     pub hits: Vec<RuleHit>,
+    /// What rules that look at single rows found in rows that wait. They come among `hits` later, but for those of
+    /// records that turn out to have come before: whoever knows their alarms has nothing to learn of them.
+    pub hits_ahead: Vec<RuleHit>,
     /// Hits given before that no longer hold, because a late row took away what they stood on.
     pub withdrawn_hits: Vec<RuleHit>,
+    /// Hits given before a restart that can still be corrected. They are not to be told again.
+    pub recalled: Vec<RuleHit>,
     /// What views gave.
     pub rows: Vec<ViewRows>,
     /// The merged watermark, where it moved.
@@ -37,7 +42,9 @@ impl Effects {
         self.waiting.extend(later.waiting);
         self.accounts.extend(later.accounts);
         self.hits.extend(later.hits);
+        self.hits_ahead.extend(later.hits_ahead);
         self.withdrawn_hits.extend(later.withdrawn_hits);
+        self.recalled.extend(later.recalled);
         self.rows.extend(later.rows);
         self.watermark = later.watermark.or(self.watermark);
     }

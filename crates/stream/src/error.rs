@@ -78,6 +78,9 @@ pub enum StreamError {
         /// The column.
         column: &'static str,
     },
+    /// A step to the end while queries are lent.
+    #[error("taking a step: queries are lent; take them back first")]
+    Lent,
     /// A query that cannot run.
     #[error(transparent)]
     Refused(#[from] Refusal),

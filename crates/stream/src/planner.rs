@@ -105,6 +105,7 @@ impl Planner {
             name: spec.name.clone(),
             told: spec.told.clone(),
             lateness: spec.lateness,
+            immediate: spec.immediate,
             sources,
             operator,
         })

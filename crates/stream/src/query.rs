@@ -37,6 +37,8 @@ pub(crate) struct Query {
     pub(crate) name: Arc<str>,
     pub(crate) told: Told,
     pub(crate) lateness: Option<Duration>,
+    /// Whether its rows are told before the watermark has passed them.
+    pub(crate) immediate: bool,
     pub(crate) sources: BTreeSet<Source>,
     pub(crate) operator: Operator,
 }

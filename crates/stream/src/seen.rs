@@ -1,68 +1,156 @@
 //! The identities of rows seen within the correction horizon: what duplicates are told by.
 
-use std::collections::BTreeMap;
-use std::hash::{BuildHasherDefault, Hasher};
 use std::time::Duration;
 
-use hashbrown::HashSet;
-use hexwatch_contract::EventTime;
+use hashbrown::HashTable;
 use hexwatch_contract::time::millis_of;
+use hexwatch_contract::{EventTime, Partition};
 
-/// An identity is a hash already; hashing it again would only cost.
-#[derive(Default)]
-struct Identity(u64);
+/// Which partitions a row may be of: one bit of sixteen. Partitions that share one are forgotten together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Tag(u8);
 
-impl Hasher for Identity {
-    fn finish(&self) -> u64 {
-        self.0
+impl Tag {
+    pub(crate) fn of(partition: &Partition) -> Self {
+        Self(u8::try_from(partition.partition.rem_euclid(16)).unwrap_or(0))
     }
-    fn write(&mut self, _: &[u8]) {}
-    fn write_u64(&mut self, identity: u64) {
-        self.0 = identity;
+
+    const fn bit(self) -> u16 {
+        1 << self.0
     }
 }
 
-type Generation = HashSet<u64, BuildHasherDefault<Identity>>;
+/// A partition that others have left behind: it may still bring duplicates of rows between two times.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Straggler {
+    pub(crate) tag: Tag,
+    /// Its watermark.
+    pub(crate) watermark: EventTime,
+    /// The latest time that it has shown.
+    pub(crate) latest: EventTime,
+}
 
-/// Identities by generations of one correction horizon of event time. A row is a duplicate when its
-/// identity stands in the generation of its own time or in a neighbouring one, which depends on the
-/// rows' times alone and so comes out the same after a restart.
+/// Bits of an identity that make room for its tag.
+const TAG_BITS: u32 = 4;
+/// An odd number whose bits look like chance: spreads what the tag's room leaves of an identity.
+const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// An identity is a hash already; what is left of it beside the tag only has to be spread.
+fn hash(marked: &u64) -> u64 {
+    (marked >> TAG_BITS).wrapping_mul(SPREAD)
+}
+
+/// Identities of rows of one stretch of event time, each with its tag in the lowest bits.
+#[derive(Debug)]
+struct Bucket {
+    /// Where it starts, in milliseconds.
+    start: i64,
+    marked: HashTable<u64>,
+    /// The tags that are still in it.
+    tags: u16,
+}
+
+impl Bucket {
+    fn has(&self, marked: u64) -> bool {
+        self.marked.find(hash(&marked), |other| (other ^ marked) >> TAG_BITS == 0).is_some()
+    }
+
+    /// Keeps what is of `tags`, and gives the room of the rest back.
+    fn keep(&mut self, tags: u16) {
+        if self.tags & !tags != 0 {
+            self.tags &= tags;
+            self.marked.retain(|marked| (1_u16 << (*marked & 0xf)) & tags != 0);
+            self.marked.shrink_to_fit(hash);
+        }
+    }
+}
+
+/// Identities in buckets of two correction horizons of event time. A row is a duplicate where its identity stands in the
+/// bucket of its own time or in the one next to that half of it in which it lies. This depends on the rows' times alone,
+/// and so comes out the same after a restart.
 ///
-/// Half of the 128-bit hash is kept: with ten million rows in memory a row is taken for another with a
-/// probability of 1 in 10^12, and memory is what bounds this table.
+/// A bucket is forgotten when every partition of the topic has left it so far behind that its duplicates come too late
+/// anyhow. An idle partition does not hold all of it back, but what it has brought itself of its last horizon stays: so
+/// memory is bounded by the rows of two to four horizons, and of that much for each idle partition.
+///
+/// 60 of the 128 bits are kept: with ten million rows in memory a row is taken for another with a probability of
+/// 1 in 10^11, and memory is what bounds this table.
 #[derive(Debug)]
 pub(crate) struct Seen {
-    horizon_ms: i64,
-    generations: BTreeMap<i64, Generation>,
+    /// Milliseconds that a bucket is wide.
+    width: i64,
+    /// The earliest first.
+    buckets: Vec<Bucket>,
+    /// The bucket that was looked into last: most rows are of the same time as the one before.
+    last: usize,
 }
 
 impl Seen {
     /// Remembers for at least `horizon` of event time.
     pub(crate) fn new(horizon: Duration) -> Self {
-        Self { horizon_ms: millis_of(horizon).max(1), generations: BTreeMap::new() }
+        Self { width: millis_of(horizon).max(1).saturating_mul(2), buckets: Vec::new(), last: 0 }
     }
 
-    /// Remembers a row; false where it was seen before.
+    /// Remembers a row of a partition of `tag`; false where it was seen before.
     #[allow(clippy::cast_possible_truncation, reason = "the low half of the hash is wanted")]
-    pub(crate) fn insert(&mut self, identity: u128, time: EventTime) -> bool {
-        let identity = identity as u64;
-        let generation = time.millis().div_euclid(self.horizon_ms);
-        for neighbour in [generation - 1, generation + 1] {
-            if self.generations.get(&neighbour).is_some_and(|seen| seen.contains(&identity)) {
-                return false;
+    pub(crate) fn insert(&mut self, identity: u128, time: EventTime, tag: Tag) -> bool {
+        let marked = (identity as u64) << TAG_BITS | u64::from(tag.0);
+        let own = self.bucket_of(time.millis());
+        if self.neighbour(own, time.millis()).is_some_and(|neighbour| neighbour.has(marked)) {
+            return false;
+        }
+        let bucket = &mut self.buckets[own];
+        let entry = bucket.marked.entry(hash(&marked), |other| (other ^ marked) >> TAG_BITS == 0, hash);
+        let hashbrown::hash_table::Entry::Vacant(vacant) = entry else { return false };
+        vacant.insert(marked);
+        bucket.tags |= tag.bit();
+        true
+    }
+
+    /// The place of the bucket of `millis`, which is made where it lacks.
+    fn bucket_of(&mut self, millis: i64) -> usize {
+        let width = self.width;
+        let holds = |bucket: &Bucket| (bucket.start..bucket.start + width).contains(&millis);
+        if !self.buckets.get(self.last).is_some_and(holds) {
+            self.last = self.buckets.partition_point(|bucket| bucket.start + width <= millis);
+            if !self.buckets.get(self.last).is_some_and(holds) {
+                // As many rows as in the stretch before, most likely.
+                let room = self.last.checked_sub(1).map_or(0, |before| self.buckets[before].marked.len());
+                let start = millis.div_euclid(width) * width;
+                let bucket = Bucket { start, marked: HashTable::with_capacity(room), tags: 0 };
+                self.buckets.insert(self.last, bucket);
             }
         }
-        self.generations.entry(generation).or_default().insert(identity)
+        self.last
     }
 
-    /// Forgets the generations that no row behind `watermark` can reach any more.
-    pub(crate) fn forget_before(&mut self, watermark: EventTime) {
-        let oldest = watermark.millis().div_euclid(self.horizon_ms).saturating_sub(2);
-        while let Some(entry) = self.generations.first_entry()
-            && *entry.key() < oldest
-        {
-            entry.remove();
-        }
+    /// The bucket beside that half of the bucket at `own` in which `millis` lies.
+    fn neighbour(&self, own: usize, millis: i64) -> Option<&Bucket> {
+        let start = self.buckets[own].start;
+        let (place, begins) = if millis - start < self.width / 2 {
+            (own.checked_sub(1)?, start - self.width)
+        } else {
+            (own + 1, start + self.width)
+        };
+        self.buckets.get(place).filter(|bucket| bucket.start == begins)
+    }
+
+    /// Forgets what no row behind `watermark` can be a duplicate of, but for what `stragglers` have brought.
+    pub(crate) fn forget_before(&mut self, watermark: EventTime, stragglers: &[Straggler]) {
+        let width = self.width;
+        let start_of = |time: EventTime| time.millis().div_euclid(width).saturating_mul(width);
+        let oldest = |watermark| start_of(watermark).saturating_sub(width);
+        let first = oldest(watermark);
+        self.buckets.retain_mut(|bucket| {
+            if bucket.start >= first {
+                return true;
+            }
+            let may_repeat =
+                |one: &&Straggler| (oldest(one.watermark)..=start_of(one.latest)).contains(&bucket.start);
+            bucket.keep(stragglers.iter().filter(may_repeat).fold(0, |tags, one| tags | one.tag.bit()));
+            bucket.tags != 0
+        });
+        self.last = 0;
     }
 }
 
@@ -70,24 +158,93 @@ impl Seen {
 mod tests {
     use super::*;
 
+    const HORIZON: Duration = Duration::from_mins(10);
+    const TAG: Tag = Tag(3);
+
     fn at(seconds: i64) -> EventTime {
         EventTime::from_millis(seconds * 1000)
     }
 
+    fn rows(seen: &Seen) -> usize {
+        seen.buckets.iter().map(|bucket| bucket.marked.len()).sum()
+    }
+
     #[test]
     fn a_row_is_new_once_within_the_horizon() {
-        let mut seen = Seen::new(Duration::from_mins(10));
-        assert!(seen.insert(7, at(1_000)));
-        assert!(!seen.insert(7, at(1_000)));
-        assert!(!seen.insert(7, at(1_500)), "sent again with a later time");
-        assert!(seen.insert(8, at(1_000)));
+        let mut seen = Seen::new(HORIZON);
+        assert!(seen.insert(7, at(1_000), TAG));
+        assert!(!seen.insert(7, at(1_000), TAG));
+        assert!(!seen.insert(7, at(1_000), Tag(4)), "it came through another partition");
+        assert!(!seen.insert(7, at(1_500), TAG), "sent again with a later time");
+        assert!(seen.insert(8, at(1_000), TAG));
+    }
+
+    #[test]
+    fn a_row_that_comes_again_within_the_horizon_is_known_on_either_side_of_it() {
+        for first in (0..2_400).step_by(60) {
+            for away in (-600..=600).step_by(60) {
+                let mut seen = Seen::new(HORIZON);
+                assert!(seen.insert(7, at(first), TAG));
+                assert!(!seen.insert(7, at(first + away), TAG), "{first} s and {away} s from it");
+            }
+        }
     }
 
     #[test]
     fn what_lies_before_the_horizon_is_forgotten() {
-        let mut seen = Seen::new(Duration::from_mins(10));
-        assert!(seen.insert(7, at(0)));
-        seen.forget_before(at(10_000));
-        assert!(seen.generations.is_empty());
+        let mut seen = Seen::new(HORIZON);
+        assert!(seen.insert(7, at(0), TAG));
+        seen.forget_before(at(10_000), &[]);
+        assert_eq!(rows(&seen), 0);
+    }
+
+    #[test]
+    fn whatever_is_forgotten_no_row_that_still_counts_is_a_duplicate_of() {
+        for first in (0..2_400).step_by(100) {
+            for watermark in (0..6_000).step_by(100) {
+                let mut seen = Seen::new(HORIZON);
+                seen.insert(7, at(first), TAG);
+                seen.forget_before(at(watermark), &[]);
+                let counts = first >= watermark - 600;
+                assert!(!counts || !seen.insert(7, at(first), TAG), "{first} s at {watermark} s");
+            }
+        }
+    }
+
+    #[test]
+    fn an_idle_partition_is_remembered_for_as_long_as_it_is_idle_and_nothing_else_is() {
+        let mut seen = Seen::new(HORIZON);
+        let (busy, idle) = (Tag(1), Tag(2));
+        for second in 0..100_000_i64 {
+            let number = u128::try_from(second).unwrap();
+            assert!(seen.insert(number << 8, at(second), busy));
+            if second < 3_000 {
+                assert!(seen.insert(number << 8 | 1, at(second), idle));
+            }
+        }
+        let straggler = Straggler { tag: idle, watermark: at(2_990), latest: at(3_000) };
+        seen.forget_before(at(99_990), &[straggler]);
+        for second in 2_390..3_000_i64 {
+            let number = u128::try_from(second).unwrap();
+            assert!(!seen.insert(number << 8 | 1, at(second), idle), "{second} s counts twice");
+        }
+        // Three buckets of the idle one, and of the busy one what is within reach.
+        assert!(rows(&seen) <= 3_000 + 4 * 600, "{} rows are remembered", rows(&seen));
+        seen.forget_before(at(99_990), &[]);
+        assert!(rows(&seen) <= 4 * 600, "{} rows are remembered", rows(&seen));
+    }
+
+    #[test]
+    fn a_million_identities_are_not_all_remembered() {
+        let mut seen = Seen::new(HORIZON);
+        for number in 0..1_000_000_i64 {
+            let time = EventTime::from_millis(number * 100);
+            assert!(seen.insert(u128::try_from(number).unwrap() << 8, time, TAG));
+            if number % 1_000 == 0 {
+                seen.forget_before(time, &[]);
+            }
+        }
+        let most = 4 * 600 * 10;
+        assert!(rows(&seen) <= most, "{} rows are remembered, {most} are within reach", rows(&seen));
     }
 }

@@ -10,6 +10,8 @@ use std::time::Duration;
 
 use hexwatch_contract::{EventTime, Partition, Topic};
 
+use crate::seen::{Straggler, Tag};
+
 /// One assigned partition's progress.
 #[derive(Clone, Copy, Debug)]
 struct Progress {
@@ -128,6 +130,21 @@ impl Watermarks {
             if self.is_idle(progress, now) { progress.watermark.max(self.merged) } else { progress.watermark }
         };
         partitions.map(own).min().unwrap_or(self.merged)
+    }
+
+    /// The idle partitions of `topic` that have spoken: whatever the others have shown since, duplicates of what they
+    /// brought last are on time when they come. (One of which nothing but wrong clocks was heard has no time of its
+    /// own, and is not among them.)
+    pub(crate) fn stragglers(&self, topic: Topic, now: EventTime) -> Vec<Straggler> {
+        let left_behind = self.partitions.iter().filter(|(_, progress)| {
+            progress.topic == topic && progress.watermark > EventTime::MIN && self.is_idle(progress, now)
+        });
+        let straggler = |(partition, progress): (&Partition, &Progress)| Straggler {
+            tag: Tag::of(partition),
+            watermark: progress.watermark,
+            latest: progress.watermark + progress.lateness,
+        };
+        left_behind.map(straggler).collect()
     }
 
     fn is_idle(&self, progress: &Progress, now: EventTime) -> bool {

@@ -1,10 +1,11 @@
 //! Short ways to make fields and columns.
 
+use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
-    StructArray, TimestampMicrosecondArray,
+    StringBuilder, StructArray, TimestampMicrosecondArray,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
@@ -41,6 +42,17 @@ pub(super) fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
 
 pub(super) fn maybe_texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
     Arc::new(values.collect::<StringArray>())
+}
+
+/// Values by how they are shown.
+pub(super) fn shown(values: impl Iterator<Item = impl fmt::Display>) -> ArrayRef {
+    let mut texts = StringBuilder::new();
+    for value in values {
+        // Writing into a builder cannot fail.
+        let _ = write!(texts, "{value}");
+        texts.append_value("");
+    }
+    Arc::new(texts.finish())
 }
 
 /// Members of closed sets, by the word that stands for them in JSON.

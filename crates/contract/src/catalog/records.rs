@@ -1,13 +1,13 @@
 //! Records that did not become rows, and rows that came too late.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 
-use super::arrays::{always, batch_of, ints, longs, maybe, maybe_texts, schema_of, texts, times};
+use super::arrays::{always, batch_of, ints, longs, maybe, maybe_texts, schema_of, shown, texts, times};
 use crate::event::time_type;
 use crate::{DeadLetter, EventTime};
 
@@ -37,7 +37,7 @@ pub fn dead_letters() -> SchemaRef {
 
 /// One row for each dead letter, by [`dead_letters`].
 #[must_use]
-pub fn dead_letter_batch(letters: &[DeadLetter]) -> RecordBatch {
+pub fn dead_letter_batch(letters: &[Arc<DeadLetter>]) -> RecordBatch {
     let rows = || letters.iter();
     let columns = vec![
         texts(rows().map(|letter| &*letter.position.partition.topic)),
@@ -51,8 +51,8 @@ pub fn dead_letter_batch(letters: &[DeadLetter]) -> RecordBatch {
         texts(rows().map(|letter| letter.stage.name())),
         texts(rows().map(|letter| letter.error_code)),
         maybe_texts(rows().map(|letter| letter.field.as_deref())),
-        texts(rows().map(|letter| letter.message.as_str())),
-        texts(rows().map(|letter| letter.payload_sha256.as_str())),
+        texts(rows().map(|letter| &*letter.message)),
+        shown(rows().map(|letter| letter.payload_sha256)),
         maybe_texts(rows().map(|letter| letter.payload.as_deref())),
     ];
     batch_of(&dead_letters(), columns)

@@ -132,10 +132,10 @@ fn a_dead_letter_says_which_table_it_was_meant_for() {
         error_code: "not_json",
         field: None,
         message: "m".into(),
-        payload_sha256: "00".into(),
+        payload_sha256: crate::Sha256Sum([0xa1; 32]),
         payload: None,
     };
-    let batch = dead_letter_batch(&[letter]);
+    let batch = dead_letter_batch(&[letter.into()]);
     assert_eq!(batch.schema(), dead_letters());
     assert_eq!(batch.column_by_name("meant_for").unwrap().as_string::<i32>().value(0), "camera_alert");
 }

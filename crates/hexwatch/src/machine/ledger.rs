@@ -1,43 +1,61 @@
 //! What the next commit will hold: rows of all tables since the last one, with the engine's place in its records.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use arrow::array::RecordBatch;
 use hexwatch_contract::catalog::{dead_letter_batch, late_batch, risk_batch};
 use hexwatch_contract::risk::CellRisk;
-use hexwatch_contract::{DeadLetter, EventBatch, EventTime};
+use hexwatch_contract::{DeadLetter, EventBatch, EventTime, Topic};
 use hexwatch_history::{Commit, TableName};
 use hexwatch_stream::ViewRows;
 
 use super::state::State;
 
+/// So much of a payload counts as a row.
+const BYTES_OF_A_ROW: usize = 1_024;
+
 /// Rows on their way to history.
 pub(super) struct Ledger {
     rows: BTreeMap<TableName, Vec<RecordBatch>>,
     count: usize,
-    letters: Vec<DeadLetter>,
+    letters: Vec<Arc<DeadLetter>>,
+    /// What their payloads count for.
+    weight: usize,
     view_keys: BTreeMap<Arc<str>, Vec<String>>,
+    kept: BTreeSet<Topic>,
     rule_version: String,
 }
 
 impl Ledger {
-    /// An empty ledger. `view_keys` are the columns that identify a row of each query.
-    pub(super) fn new(view_keys: BTreeMap<Arc<str>, Vec<String>>) -> Self {
+    /// An empty ledger. `view_keys` are the columns that identify a row of each query; the records of `kept` topics
+    /// become rows, of others only their positions are kept.
+    pub(super) fn new(view_keys: BTreeMap<Arc<str>, Vec<String>>, kept: BTreeSet<Topic>) -> Self {
         // A name for the set of queries that makes derived rows.
         let rule_version = view_keys.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
-        Self { rows: BTreeMap::new(), count: 0, letters: Vec::new(), view_keys, rule_version }
+        Self {
+            rows: BTreeMap::new(),
+            count: 0,
+            letters: Vec::new(),
+            weight: 0,
+            view_keys,
+            kept,
+            rule_version,
+        }
     }
 
-    /// How many rows wait.
+    /// How many rows wait. Payloads of refused records count by their size: they may be a thousand times as large as a
+    /// row is.
     pub(super) fn len(&self) -> usize {
-        self.count + self.letters.len()
+        self.count + self.letters.len() + self.weight
     }
 
     pub(super) fn admit(&mut self, events: Vec<EventBatch>) {
         for batch in events {
-            self.add(TableName::Events(batch.topic), batch.records);
+            if self.kept.contains(&batch.topic) {
+                self.add(TableName::Events(batch.topic), batch.records);
+            }
         }
     }
 
@@ -50,8 +68,11 @@ impl Ledger {
         Ok(())
     }
 
-    pub(super) fn refuse(&mut self, letters: impl IntoIterator<Item = DeadLetter>) {
-        self.letters.extend(letters);
+    pub(super) fn refuse(&mut self, letters: impl IntoIterator<Item = Arc<DeadLetter>>) {
+        for letter in letters {
+            self.weight += letter.payload.as_ref().map_or(0, |payload| payload.len() / BYTES_OF_A_ROW);
+            self.letters.push(letter);
+        }
     }
 
     pub(super) fn risks(&mut self, risks: &[CellRisk]) {
@@ -60,10 +81,17 @@ impl Ledger {
         }
     }
 
-    pub(super) fn view(&mut self, rows: &ViewRows) {
+    /// Keeps rows of a view, and that others no longer hold.
+    pub(super) fn view(&mut self, rows: &ViewRows) -> Result<()> {
         let key = self.view_keys.get(&rows.view).map(Vec::as_slice).unwrap_or_default();
         let table = TableName::view(&rows.view, key);
+        if rows.withdrawn.num_rows() > 0 {
+            let gone = hexwatch_history::withdrawn(&rows.withdrawn);
+            let gone = gone.with_context(|| format!("taking rows of view {} back", rows.view))?;
+            self.add(table.clone(), gone);
+        }
         self.add(table, rows.records.clone());
+        Ok(())
     }
 
     fn add(&mut self, table: TableName, records: RecordBatch) {
@@ -80,7 +108,7 @@ impl Ledger {
             let rows = dead_letter_batch(&letters);
             self.add(TableName::DeadLetters, rows);
         }
-        self.count = 0;
+        (self.count, self.weight) = (0, 0);
         let checkpoint = &state.engine;
         let partitions = || checkpoint.partitions.iter();
         Ok(Commit {

@@ -89,6 +89,17 @@ impl Scores {
         self.scorer.horizon()
     }
 
+    /// For how long after its end something may still be said of a window.
+    #[must_use]
+    pub fn corrected_for(&self) -> Duration {
+        self.scorer.corrected_for()
+    }
+
+    /// The cells that are spoken of even where nothing happens.
+    pub fn own_cells(&self) -> impl Iterator<Item = Cell> {
+        self.scorer.own_cells()
+    }
+
     /// How many registered sensors are silent.
     #[must_use]
     pub fn silent(&self) -> usize {

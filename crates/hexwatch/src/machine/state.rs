@@ -1,12 +1,14 @@
 //! What a start needs beside the records, as a commit of the history keeps it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use hexwatch_alarm::DeviceStates;
 use hexwatch_contract::alarm::AlarmId;
 use hexwatch_stream::Checkpoint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use super::unsure::Doubt;
 
 /// Written with each commit, in JSON.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -21,9 +23,13 @@ pub struct State {
     /// everything.
     #[serde(default)]
     pub told: Option<BTreeMap<String, u64>>,
-    /// Alarms that were told before a restart and that no rule has found again since.
+    /// Alarms that were told before a restart and that the rules have not found again since as they were told.
     #[serde(default)]
-    pub unsure: BTreeSet<AlarmId>,
+    pub unsure: BTreeMap<AlarmId, Doubt>,
+    /// Whether records are lost behind this commit, and somebody has accepted that: what they gave rise to cannot be
+    /// found again.
+    #[serde(default)]
+    pub has_gap: bool,
 }
 
 impl State {

@@ -1,65 +1,138 @@
 //! Alarms that were told after the last commit. A restart reads their records again, perhaps in another order between
-//! partitions: where a late record comes before the result that it would have corrected, the rule never finds what it
-//! found before, and never takes it back.
+//! partitions and in other pieces: where a late record comes before the result that it would have corrected, the rule
+//! never finds what it found before, and never takes it back; where two such records come at once, it neither takes back
+//! nor finds again what it had taken back and found again in between.
+//!
+//! So the findings behind those changes count as not made, and what was told of them is left to stand until everything
+//! has been read again that the dead process can have read: then what was not found again does not hold, and what holds
+//! is told.
 
-use std::collections::BTreeSet;
-use std::time::Duration;
+use std::collections::{BTreeMap, BTreeSet};
 
-use hexwatch_alarm::Book;
-use hexwatch_contract::EventTime;
-use hexwatch_contract::alarm::{Alarm, AlarmId, RuleHit, Transition};
+use hexwatch_alarm::{Book, stands_for_good};
+use hexwatch_contract::alarm::{Alarm, AlarmId, Transition};
+use hexwatch_contract::{EventTime, Partition};
+use hexwatch_stream::Input;
+use serde::{Deserialize, Serialize};
 
 use super::state::State;
 
-/// Rules whose alarms stand whatever comes: presses for help, readable and not.
-const FOR_GOOD: [&str; 2] = ["R10", "R33"];
+/// What is not sure of one alarm.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Doubt {
+    /// The last change of its site that is sure.
+    sure_until: u64,
+    /// The latest event time of those that are not.
+    at: EventTime,
+}
 
-/// Alarms that no rule has found again yet.
+/// Alarms of which the rules have not found again what was told.
 #[derive(Default)]
-pub(super) struct Unsure(BTreeSet<AlarmId>);
+pub(super) struct Unsure {
+    doubts: BTreeMap<AlarmId, Doubt>,
+    /// Partitions that have not been read to their ends since the start: there may be records in them that were read
+    /// before it.
+    awaited: BTreeSet<Partition>,
+    /// Whether it is known which partitions there are.
+    is_assigned: bool,
+    /// Whether a commit was taken since none is awaited.
+    is_all_read: bool,
+}
 
 impl Unsure {
-    /// Those among the log's `changes` that the `last` commit does not cover, and those that it was unsure of itself.
-    pub(super) fn after(changes: &[Alarm], last: Option<&State>) -> Self {
+    /// Doubts what the log's `changes` tell beyond what the `last` commit covers, and what that was unsure of itself.
+    /// `runs` tells which rules there are: what another one found stands, and so does everything where records were lost
+    /// for good.
+    pub(super) fn after(changes: &[Alarm], last: Option<&State>, runs: impl Fn(&str) -> bool) -> Self {
+        let mut unsure = Self::default();
+        if last.is_some_and(|state| state.has_gap) {
+            return unsure;
+        }
+        unsure.doubts.extend(last.iter().flat_map(|state| state.unsure.clone()));
+        unsure.awaited.extend(
+            last.iter().flat_map(|state| &state.engine.partitions).map(|place| place.partition.clone()),
+        );
         let is_covered = |change: &Alarm| last.is_some_and(|state| state.has_told(&change.site, change.seq));
         let is_found = |change: &Alarm| {
-            matches!(change.transition, Transition::Raise | Transition::Suppress)
-                && change.actor_ref.is_none()
-                && !FOR_GOOD.contains(&&*change.rule)
+            change.actor_ref.is_none()
+                && change.transition != Transition::Unshelve
+                && !stands_for_good(&change.rule)
+                && runs(&change.rule)
         };
-        let fresh = changes.iter().filter(|change| is_found(change) && !is_covered(change));
-        let before = last.map(|state| state.unsure.clone()).unwrap_or_default();
-        Self(fresh.map(|change| change.alarm_id.clone()).chain(before).collect())
-    }
-
-    /// For the next commit.
-    pub(super) fn ids(&self) -> BTreeSet<AlarmId> {
-        self.0.clone()
-    }
-
-    /// Notes what the rules have found.
-    pub(super) fn found(&mut self, hits: &[RuleHit]) {
-        if self.0.is_empty() {
-            return;
+        for change in changes.iter().filter(|change| is_found(change) && !is_covered(change)) {
+            let fresh = Doubt { sure_until: change.seq - 1, at: change.changed_at };
+            let doubt = unsure.doubts.entry(change.alarm_id.clone()).or_insert(fresh);
+            doubt.at = doubt.at.max(change.changed_at);
         }
-        for hit in hits.iter().filter(|hit| hit.transition == Transition::Raise) {
-            self.0.remove(&hit.alarm_id());
+        unsure
+    }
+
+    /// Makes `book` doubt what is not sure among `changes`.
+    pub(super) fn unsettle(&self, book: &mut Book, changes: &[Alarm]) {
+        let mut sure: BTreeMap<&AlarmId, Vec<&Alarm>> =
+            self.doubts.keys().map(|id| (id, Vec::new())).collect();
+        for change in changes {
+            let Some(doubt) = self.doubts.get(&change.alarm_id) else { continue };
+            if change.seq <= doubt.sure_until
+                && let Some(sure) = sure.get_mut(&change.alarm_id)
+            {
+                sure.push(change);
+            }
+        }
+        for (id, sure) in sure {
+            book.unsettle(id, sure.into_iter());
         }
     }
 
-    /// Takes those back that nothing can bring any more: no record is admitted so far behind `watermark`.
-    pub(super) fn take_back(
-        &mut self,
-        book: &mut Book,
-        horizon: Duration,
-        watermark: EventTime,
-        now: EventTime,
-    ) -> Vec<Alarm> {
-        let raised_at = |id: &AlarmId| book.alarm(id).map_or(EventTime::MIN, |alarm| alarm.raised_at);
-        let over: Vec<AlarmId> =
-            self.0.iter().filter(|id| raised_at(id) + horizon < watermark).cloned().collect();
-        let changes = over.iter().filter_map(|id| book.take_back(id, now)).collect();
-        self.0.retain(|id| !over.contains(id));
-        changes
+    /// For the next commit: what is still in doubt. What is known now as it was told is not.
+    pub(super) fn doubts(&mut self, book: &mut Book, now: EventTime) -> BTreeMap<AlarmId, Doubt> {
+        self.doubts.retain(|id, _| {
+            let is_found_again = book.is_as_told(id);
+            if is_found_again {
+                let change = book.settle(id, now);
+                debug_assert!(change.is_none(), "nothing is to be told of what is as it was told");
+            }
+            !is_found_again
+        });
+        self.doubts.clone()
+    }
+
+    /// Notes how far the partitions are read.
+    pub(super) fn note(&mut self, input: &Input) {
+        match input {
+            // Those that are there at the start come all at once; those that are added later nobody has read before.
+            Input::Assigned(partitions) if !self.is_assigned => {
+                self.is_assigned = true;
+                self.awaited.extend(partitions.iter().map(|(partition, _)| partition.clone()));
+            }
+            Input::AtEnd(partition) => {
+                self.awaited.remove(partition);
+            }
+            Input::Finished => self.awaited.clear(),
+            _ => {}
+        }
+    }
+
+    /// Settles what nothing is awaited for any more. To be called with each commit: results up to `given_until` have
+    /// been given then, and everything that was read before the commit before has been taken in.
+    pub(super) fn settle(&mut self, book: &mut Book, given_until: EventTime, now: EventTime) -> Vec<Alarm> {
+        // What is read to its end may wait for a commit that is being made: the next one has it.
+        if !std::mem::replace(&mut self.is_all_read, self.is_assigned && self.awaited.is_empty()) {
+            return Vec::new();
+        }
+        self.settle_until(book, given_until, now)
+    }
+
+    /// Settles all that is in doubt: there is no more to come.
+    pub(super) fn finish(&mut self, book: &mut Book, now: EventTime) -> Vec<Alarm> {
+        self.settle_until(book, EventTime::MAX, now)
+    }
+
+    fn settle_until(&mut self, book: &mut Book, until: EventTime, now: EventTime) -> Vec<Alarm> {
+        let (over, others) =
+            std::mem::take(&mut self.doubts).into_iter().partition(|(_, doubt)| doubt.at <= until);
+        self.doubts = others;
+        let over: BTreeMap<AlarmId, Doubt> = over;
+        over.keys().filter_map(|id| book.settle(id, now)).collect()
     }
 }

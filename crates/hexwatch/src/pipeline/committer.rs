@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use hexwatch_contract::Classified as _;
 use hexwatch_history::{Commit, Writer};
-use hexwatch_ingest::Reader;
 use tokio::sync::mpsc;
 
 use super::incarnation::Incarnation;
+use super::intake::Intake;
 use super::outlet::Outlet;
 use crate::crash_point::{CrashPoint, Own};
 
@@ -25,7 +25,7 @@ const ON_THEIR_WAY: Duration = Duration::from_secs(20);
 
 /// What a commit needs beside the history.
 pub(crate) struct Committer {
-    pub(crate) reader: Arc<Reader>,
+    pub(crate) intake: Arc<Intake>,
     pub(crate) outlet: Outlet,
     pub(crate) crash: CrashPoint,
 }
@@ -42,7 +42,7 @@ impl Committer {
                 tracing::debug!(?compacted, "maintained the history");
             }
             self.crash.reach(Own::BeforeKafkaCommit);
-            if let Err(error) = self.reader.commit_for_monitoring(&commit.offsets) {
+            if let Err(error) = self.intake.commit_for_monitoring(&commit.offsets) {
                 tracing::debug!(%error, "offsets were not committed for monitoring");
             }
             self.crash.reach(Own::AfterKafkaCommit);
@@ -52,8 +52,8 @@ impl Committer {
 
     /// What the commit's offsets belong to. By the first commit the client knows its cluster.
     fn incarnation(&self, commit: &Commit) -> Incarnation {
-        let cluster = self.reader.cluster_id(Duration::from_millis(100));
-        Incarnation { cluster, marks: self.reader.marks(&commit.offsets) }
+        let cluster = self.intake.cluster_id(Duration::from_millis(100));
+        Incarnation { cluster, marks: self.intake.marks(&commit.offsets) }
     }
 
     /// Waits until Kafka has what was published before the commit was made: once the commit is written, nobody makes

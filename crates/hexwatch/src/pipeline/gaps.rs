@@ -76,6 +76,7 @@ fn commit(
             place.watermark = watermarks.get(&gap.partition).copied();
         }
     }
+    state.has_gap = true;
     known.cluster.clone_from(&survey.cluster);
     known.marks.retain(|mark| survey.gaps.iter().all(|gap| gap.partition != mark.partition));
     let replay_from = state.engine.replay_from();

@@ -1,32 +1,53 @@
 //! Where the data comes from and whether it comes, for the system page and the socket.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use arrow::array::AsArray as _;
 use arrow::compute::max;
 use arrow::datatypes::TimestampMicrosecondType;
 use hexwatch_contract::live::{Health, Source};
-use hexwatch_contract::{Account, Chunk, DeadLetter, EventTime, Partition, Topic};
+use hexwatch_contract::{Account, Chunk, DeadLetter, EventTime, Partition, Stage, Topic};
 use hexwatch_ingest::reader::{Assignment, Progress};
 use hexwatch_server::{DeadLetterCount, QueryStatus, SystemFacts};
 
-/// How many reasons for dead letters are counted apart; the rest is counted under the last one's topic and stage.
+use super::outlet::Outlet;
+
+/// How many reasons for dead letters are counted apart; the rest is counted without its field.
 const MOST_REASONS: usize = 1_000;
+/// A longer name is no field's, but a record's own text.
+const LONGEST_FIELD: usize = 64;
+
+/// Why records were refused.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+struct Reason {
+    topic: Topic,
+    stage: Stage,
+    error_code: &'static str,
+    field: Option<Cow<'static, str>>,
+}
 
 /// What is known of the sources.
-#[derive(Default)]
 pub(crate) struct Sources {
     is_lost: bool,
     partitions: BTreeMap<Partition, Source>,
     accounts: BTreeMap<String, Account>,
-    reasons: BTreeMap<(String, &'static str, &'static str, Option<String>), u64>,
+    reasons: BTreeMap<Reason, u64>,
     queries: Vec<QueryStatus>,
+    outlet: Outlet,
 }
 
 impl Sources {
-    /// Sources of an engine that runs `queries`.
-    pub(crate) fn new(queries: Vec<QueryStatus>) -> Self {
-        Self { queries, ..Self::default() }
+    /// Sources of an engine that runs `queries` and publishes to `outlet`.
+    pub(crate) fn new(queries: Vec<QueryStatus>, outlet: Outlet) -> Self {
+        Self {
+            is_lost: false,
+            partitions: BTreeMap::new(),
+            accounts: BTreeMap::new(),
+            reasons: BTreeMap::new(),
+            queries,
+            outlet,
+        }
     }
 
     pub(crate) fn assigned(&mut self, assignments: &[Assignment]) {
@@ -71,8 +92,13 @@ impl Sources {
     }
 
     pub(crate) fn refused(&mut self, letter: &DeadLetter) {
-        let field = (self.reasons.len() < MOST_REASONS).then(|| letter.field.clone()).flatten();
-        let reason = (letter.meant_for.name().to_owned(), letter.stage.name(), letter.error_code, field);
+        let is_told = |field: &&Cow<'_, str>| field.len() <= LONGEST_FIELD;
+        let field = letter.field.as_ref().filter(is_told).cloned();
+        let (topic, stage, error_code) = (letter.meant_for, letter.stage, letter.error_code);
+        let mut reason = Reason { topic, stage, error_code, field };
+        if self.reasons.len() >= MOST_REASONS && !self.reasons.contains_key(&reason) {
+            reason.field = None;
+        }
         *self.reasons.entry(reason).or_default() += 1;
     }
 
@@ -89,15 +115,62 @@ impl Sources {
     }
 
     pub(crate) fn facts(&self) -> SystemFacts {
-        let count = |((topic, stage, code, field), count): (&(String, &str, &str, Option<String>), &u64)| {
-            DeadLetterCount {
-                topic: topic.clone(),
-                stage: (*stage).to_owned(),
-                error_code: (*code).to_owned(),
-                field: field.clone(),
-                count: *count,
-            }
+        let count = |(reason, count): (&Reason, &u64)| DeadLetterCount {
+            topic: reason.topic.name().to_owned(),
+            stage: reason.stage.name().to_owned(),
+            error_code: reason.error_code.to_owned(),
+            field: reason.field.as_deref().map(str::to_owned),
+            count: *count,
         };
-        SystemFacts { queries: self.queries.clone(), dead_letters: self.reasons.iter().map(count).collect() }
+        SystemFacts {
+            queries: self.queries.clone(),
+            dead_letters: self.reasons.iter().map(count).collect(),
+            rows_waiting: self.outlet.rows_waiting(),
+            rows_unpublished: self.outlet.rows_unpublished(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hexwatch_contract::Position;
+    use hexwatch_server::Metrics;
+
+    use super::*;
+
+    fn letter(field: String) -> DeadLetter {
+        DeadLetter {
+            position: Position { partition: Partition::new("iot", 0), offset: 7 },
+            meant_for: Topic::Iot,
+            kafka_time: EventTime::from_millis(0),
+            refused_at: EventTime::from_millis(0),
+            key: None,
+            id: None,
+            stage: Stage::Decode,
+            error_code: "duplicate_key",
+            field: Some(field.into()),
+            message: "".into(),
+            payload_sha256: hexwatch_contract::Sha256Sum::default(),
+            payload: None,
+        }
+    }
+
+    #[test]
+    fn reasons_are_counted_apart_up_to_a_bound_and_no_letter_is_left_out() {
+        let mut sources = Sources::new(Vec::new(), Outlet::new(None, "", Metrics::new()));
+        for number in 0..3_000 {
+            sources.refused(&letter(format!("key_{number}")));
+            sources.refused(&letter("key_0".to_owned()));
+            sources.refused(&letter("x".repeat(100_000)));
+        }
+        let counts = sources.facts().dead_letters;
+        assert!(counts.len() <= MOST_REASONS + 1, "{} reasons", counts.len());
+        assert_eq!(counts.iter().map(|count| count.count).sum::<u64>(), 9_000);
+        let of = |field: Option<&str>| counts.iter().find(|count| count.field.as_deref() == field).unwrap();
+        assert_eq!(of(Some("key_0")).count, 3_001);
+        assert!(of(None).count >= 3_000);
+        assert!(
+            counts.iter().filter_map(|count| count.field.as_ref()).all(|field| field.len() <= LONGEST_FIELD)
+        );
     }
 }

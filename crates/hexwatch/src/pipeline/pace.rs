@@ -1,34 +1,61 @@
-//! When the engine runs the queries that look at many rows. Each run has a price of its own, whatever came since the
-//! last; in a backlog it is paid for many chunks at once, so that a backlog is caught up with.
+//! When queries that look at many rows are run. A run has a price of its own, whatever came since the last; so each
+//! group of them rests after a run, and looks once at all that has come meanwhile.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-/// How long rows wait for such a run at least, where more rows wait behind them. An alarm may wait this long too.
-const PAUSE: Duration = Duration::from_millis(200);
+use hexwatch_stream::Due;
 
-/// Tells whether the engine may go ahead.
+/// How long a group rests at least where a life may hang on what it says,
+const URGENT_REST: Duration = Duration::from_millis(50);
+/// and where none does.
+const REST: Duration = Duration::from_millis(200);
+
+/// When each group ran last.
+#[derive(Default)]
 pub(crate) struct Pace {
-    /// Whether events wait in the queue.
-    pub(crate) more_waits: bool,
-    last: Instant,
-    took: Duration,
+    ran: BTreeMap<usize, Ran>,
+}
+
+#[derive(Clone, Copy)]
+struct Ran {
+    began: Instant,
+    ended: Instant,
 }
 
 impl Pace {
-    /// As after a run that took no time.
-    pub(crate) fn new() -> Self {
-        Self { more_waits: false, last: Instant::now(), took: Duration::ZERO }
+    /// Which of those that are due goes next, if any may at `now`: a group rests for as long as it ran. The urgent go
+    /// first, then whoever has waited longest. In a `hurry` nobody rests.
+    pub(crate) fn choose(&self, due: &[Due], now: Instant, hurry: bool) -> Option<Due> {
+        let rested = due.iter().filter(|due| hurry || self.ready_at(**due).is_none_or(|at| at <= now));
+        rested.min_by_key(|due| (!due.is_urgent, self.ran.get(&due.group).map(|ran| ran.ended))).copied()
     }
 
-    /// Whether more waits, and the last run is not longer ago than it took: so at most half of the time goes into runs.
-    pub(crate) fn may_wait(&self) -> bool {
-        self.more_waits && self.last.elapsed() < self.took.max(PAUSE)
+    /// How long until the next of those that are due may go.
+    pub(crate) fn wait(&self, due: &[Due], now: Instant) -> Option<Duration> {
+        let waits = due.iter().map(|due| match self.ready_at(*due) {
+            Some(at) => at.saturating_duration_since(now),
+            None => Duration::ZERO,
+        });
+        waits.min()
     }
 
-    /// Notes a run that began at `began` and ends now.
-    pub(crate) fn settled(&mut self, began: Instant) {
-        self.last = Instant::now();
-        self.took = self.last.duration_since(began);
+    /// Notes a run of `due` that begins at `now`.
+    pub(crate) fn began(&mut self, due: Due, now: Instant) {
+        self.ran.insert(due.group, Ran { began: now, ended: now });
+    }
+
+    /// Notes that it has ended at `now`.
+    pub(crate) fn ended(&mut self, due: Due, now: Instant) {
+        if let Some(ran) = self.ran.get_mut(&due.group) {
+            ran.ended = now;
+        }
+    }
+
+    fn ready_at(&self, due: Due) -> Option<Instant> {
+        let ran = self.ran.get(&due.group)?;
+        let least = if due.is_urgent { URGENT_REST } else { REST };
+        Some(ran.ended + ran.ended.duration_since(ran.began).max(least))
     }
 }
 
@@ -36,20 +63,46 @@ impl Pace {
 mod tests {
     use super::*;
 
-    #[test]
-    fn nobody_waits_where_nothing_waits_behind() {
-        let mut pace = Pace::new();
-        assert!(!pace.may_wait());
-        pace.more_waits = true;
-        assert!(pace.may_wait());
+    const URGENT: Due = Due { group: 3, is_urgent: true };
+    const VIEW: Due = Due { group: 0, is_urgent: false };
+    const OTHER: Due = Due { group: 1, is_urgent: false };
+
+    fn ran(pace: &mut Pace, due: Due, at: Instant, millis: u64) -> Instant {
+        pace.began(due, at);
+        let ended = at + Duration::from_millis(millis);
+        pace.ended(due, ended);
+        ended
     }
 
     #[test]
-    fn a_long_run_is_followed_by_a_pause_as_long() {
-        let mut pace = Pace::new();
-        pace.more_waits = true;
-        let long = Duration::from_secs(10);
-        pace.settled(Instant::now().checked_sub(long).unwrap());
-        assert!(pace.took >= long && pace.may_wait());
+    fn the_urgent_go_first_then_whoever_has_waited_longest() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        assert_eq!(pace.choose(&[VIEW, OTHER, URGENT], start, false), Some(URGENT));
+        let now = ran(&mut pace, VIEW, start, 1);
+        assert_eq!(pace.choose(&[VIEW, OTHER], now, false), Some(OTHER), "it has never run");
+        let now = ran(&mut pace, OTHER, now, 1) + Duration::from_secs(1);
+        assert_eq!(pace.choose(&[VIEW, OTHER], now, false), Some(VIEW));
+        assert_eq!(pace.choose(&[], now, false), None);
+    }
+
+    #[test]
+    fn a_group_rests_for_as_long_as_it_ran_and_not_in_a_hurry() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        let now = ran(&mut pace, VIEW, start, 10_000);
+        let soon = now + Duration::from_millis(9_999);
+        assert_eq!(pace.choose(&[VIEW], soon, false), None);
+        assert_eq!(pace.wait(&[VIEW], soon), Some(Duration::from_millis(1)));
+        assert_eq!(pace.choose(&[VIEW], soon, true), Some(VIEW));
+        assert_eq!(pace.choose(&[VIEW], now + Duration::from_secs(10), false), Some(VIEW));
+    }
+
+    #[test]
+    fn a_short_run_is_followed_by_a_rest_that_is_shorter_for_the_urgent() {
+        let (mut pace, start) = (Pace::default(), Instant::now());
+        let now = ran(&mut pace, VIEW, start, 1).max(ran(&mut pace, URGENT, start, 1));
+        assert_eq!(pace.wait(&[VIEW, URGENT], now), Some(URGENT_REST));
+        assert_eq!(pace.wait(&[VIEW], now), Some(REST));
+        assert_eq!(pace.choose(&[VIEW, URGENT], now + URGENT_REST, false), Some(URGENT));
+        assert_eq!(pace.wait(&[], now), None);
     }
 }

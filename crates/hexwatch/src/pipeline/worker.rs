@@ -1,29 +1,32 @@
-//! The engine's thread: one loop that takes what the reader and people say, lets the machine step, and executes its
-//! effects in their order.
+//! The engine's thread: one loop that takes what the readers and people say, lets the machine step, and executes its
+//! effects in their order. It runs no query that looks at many rows: those are lent to a thread of their own, so that a
+//! press for help waits for one chunk at most, whatever else there is to do.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use hexwatch::machine::{Effect, Machine};
+use hexwatch::machine::Machine;
 use hexwatch_alarm::ActionError;
 use hexwatch_contract::alarm::Alarm;
-use hexwatch_contract::{Account, Chunk, Clock, DeadLetter, ManualClock, Stage, Topic};
+use hexwatch_contract::{Account, Chunk, Clock, ManualClock, Topic};
 use hexwatch_history::{AlarmLog, Commit};
-use hexwatch_ingest::{Event, Reader};
+use hexwatch_ingest::Event;
 use hexwatch_server::{Live, Metrics};
-use hexwatch_stream::{Input, ViewRows};
+use hexwatch_stream::{Input, Returned};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::arrivals::Arrivals;
 use super::desk::Request;
 use super::ends::Ends;
 use super::health::Sources;
+use super::intake::{Events, Intake};
+use super::loans::Loans;
 use super::outlet::Outlet;
 use super::pace::Pace;
-use super::rows::keyed_json;
 use crate::crash_point::{CrashPoint, Own};
 
 /// How long the loop sleeps at most before timers get their turn.
@@ -50,15 +53,19 @@ pub(crate) struct Worker {
     pub(crate) alarm_changes: u64,
     /// Where the answer to the person goes whose request is being executed.
     pub(crate) answer: Option<oneshot::Sender<Result<Alarm, ActionError>>>,
+    pub(crate) arrivals: Arrivals,
+    pub(crate) loans: Loans,
     pub(crate) pace: Pace,
     pub(crate) crash: CrashPoint,
     /// For holding partitions back; its events come through [`Queues`].
-    pub(crate) reader: Arc<Reader>,
+    pub(crate) intake: Arc<Intake>,
+    pub(crate) ticked: Instant,
+    pub(crate) committed: Instant,
 }
 
 /// Where the loop's work comes from and goes to. Each queue has a bound; see `pipeline.rs` for why which.
 pub(crate) struct Queues {
-    pub(crate) events: mpsc::Receiver<Event>,
+    pub(crate) events: Events,
     pub(crate) requests: mpsc::Receiver<Request>,
     pub(crate) commits: mpsc::Sender<Commit>,
     pub(crate) stop: CancellationToken,
@@ -72,50 +79,114 @@ pub(crate) struct Summary {
 
 enum Work {
     Event(Box<Event>),
+    Returned(Box<Returned>),
     Request(Request),
     Tick,
     Stop,
 }
 
 impl Worker {
-    /// Runs until it is stopped, the reader fails, or (with `ends`) everything has been read.
+    /// Runs until it is stopped, a reader fails, or (with `ends`) everything has been read.
     pub(crate) fn run(mut self, runtime: &Handle, mut queues: Queues) -> Result<Summary> {
-        let mut last_commit = Instant::now();
         self.tell_health();
         loop {
-            let work = runtime.block_on(next(&mut queues));
-            self.pace.more_waits = !queues.events.is_empty();
+            let wait = self.lend_next()?;
+            let work = runtime.block_on(self.next(&mut queues, wait))?;
             let was_restoring = self.machine.is_restoring();
             match work {
                 Work::Event(event) => self.take(*event)?,
+                Work::Returned(returned) => self.take_back(*returned)?,
                 Work::Request(request) => self.act(request)?,
                 Work::Tick => {}
                 Work::Stop => break,
             }
             self.tick()?;
+            self.outlet.push_on();
             if was_restoring {
                 self.follow_rebuild();
             }
             if self.ends.as_ref().is_some_and(Ends::are_reached) {
+                self.await_returned(runtime)?;
                 self.finish()?;
                 break;
             }
-            let is_due =
-                last_commit.elapsed() >= self.commit_interval || self.machine.waiting() >= self.commit_rows;
-            if is_due && self.hand_over(&queues.commits)? {
-                last_commit = Instant::now();
-            }
+            self.see_to_commits(&queues.commits)?;
         }
-        if let Some(commit) = self.commit()? {
+        self.await_returned(runtime)?;
+        let (effects, commit) = self.machine.commit(self.clock.now())?;
+        self.execute(effects)?;
+        if let Some(commit) = commit {
             queues.commits.blocking_send(commit).context("the history has stopped")?;
         }
         Ok(Summary { totals: self.totals, alarm_changes: self.alarm_changes })
     }
 
+    /// The next piece of work, or a tick after `wait`. People come first: an acknowledgement must not wait behind a
+    /// backlog.
+    async fn next(&mut self, queues: &mut Queues, wait: Duration) -> Result<Work> {
+        let open = self.open_lanes(queues);
+        Ok(tokio::select! {
+            biased;
+            () = queues.stop.cancelled() => Work::Stop,
+            Some(request) = queues.requests.recv() => Work::Request(request),
+            returned = self.loans.returned() => Work::Returned(Box::new(returned?)),
+            event = queues.events.next(open) => event.map_or(Work::Stop, |event| Work::Event(Box::new(event))),
+            () = tokio::time::sleep(wait) => Work::Tick,
+        })
+    }
+
+    /// From how many of the readers, the first ones first, something is taken now. While a commit is made up, or rows
+    /// wait for room on their way to Kafka, the last one waits. While the history or the queries are busy, rows gather: from two commits' worth on the last reader
+    /// waits for them, and Kafka for the reader; those before have room for a commit more each.
+    fn open_lanes(&self, queues: &Queues) -> usize {
+        let lanes = queues.events.lanes();
+        if self.machine.is_closing() || self.outlet.is_behind() {
+            return lanes.saturating_sub(1);
+        }
+        // After a restart nothing can be committed before all has been read that has to be read again.
+        let uncommitted = if self.machine.is_restoring() { 0 } else { self.machine.waiting() };
+        let gathered = uncommitted.max(self.machine.untaken());
+        let commits = gathered / self.commit_rows.max(1);
+        lanes.saturating_sub(commits.saturating_sub(1))
+    }
+
+    /// Lends the queries whose turn it is; gives how long until somebody else's may be.
+    fn lend_next(&mut self) -> Result<Duration> {
+        if self.loans.out().is_some() {
+            return Ok(TICK);
+        }
+        let due = self.machine.due(self.clock.now());
+        let now = Instant::now();
+        let is_awaited = self.machine.is_closing() || self.machine.is_restoring();
+        if let Some(chosen) = self.pace.choose(&due, now, is_awaited)
+            && let Some(loan) = self.machine.lend(chosen)
+        {
+            self.pace.began(chosen, now);
+            self.loans.give(loan)?;
+            return Ok(TICK);
+        }
+        Ok(self.pace.wait(&due, now).map_or(TICK, |wait| wait.min(TICK)))
+    }
+
+    fn take_back(&mut self, returned: Returned) -> Result<()> {
+        self.pace.ended(returned.due(), Instant::now());
+        let effects = self.machine.take_back(self.clock.now(), returned)?;
+        self.execute(effects)
+    }
+
+    /// Waits for what is lent, before everything is done in place.
+    fn await_returned(&mut self, runtime: &Handle) -> Result<()> {
+        if self.loans.out().is_some() {
+            let returned = runtime.block_on(self.loans.returned())?;
+            self.take_back(returned)?;
+        }
+        Ok(())
+    }
+
     /// While what was open is rebuilt, partitions that are far ahead of the others are held back: their chunks wait in
     /// memory.
     fn follow_rebuild(&self) {
-        self.reader.hold(self.machine.overfull());
+        self.intake.hold(self.machine.overfull());
         self.crash.reach(if self.machine.is_restoring() { Own::Rebuilding } else { Own::AfterRebuild });
     }
 
@@ -168,18 +239,13 @@ impl Worker {
     fn take_chunk(&mut self, chunk: Chunk) -> Result<()> {
         self.live.data_read();
         self.sources.read(&chunk);
+        self.arrivals.note(&chunk);
         if let Some(clock) = &self.event_clock {
             clock.advance(chunk.latest_kafka_time);
         }
         let refused = self.machine.refuse(self.clock.now(), &chunk);
         self.execute(refused)?;
-        let in_kafka_since = chunk.latest_kafka_time;
-        let alarms = self.alarm_changes;
-        self.step(Input::Chunk(chunk))?;
-        if self.alarm_changes > alarms && self.event_clock.is_none() {
-            self.metrics.alarm_pushed(self.wall_clock.now().since(in_kafka_since));
-        }
-        Ok(())
+        self.step(Input::Chunk(chunk))
     }
 
     fn act(&mut self, request: Request) -> Result<()> {
@@ -189,91 +255,20 @@ impl Worker {
         self.execute(effects)
     }
 
+    /// Lets the alarms' own timers have their turn, a few times a second.
     fn tick(&mut self) -> Result<()> {
+        if self.ticked.elapsed() < TICK {
+            return Ok(());
+        }
+        self.ticked = Instant::now();
         let effects = self.machine.tick(self.clock.now());
-        self.execute(effects)?;
-        self.step(Input::Tick)
-    }
-
-    /// Lets the machine take `input`: to the end, or, in a backlog, ahead of what looks at many rows.
-    fn step(&mut self, input: Input) -> Result<()> {
-        let now = self.clock.now();
-        let effects = if self.pace.may_wait() {
-            self.machine.step_ahead(now, input)?
-        } else {
-            let began = Instant::now();
-            let effects = self.machine.step(now, input)?;
-            self.pace.settled(began);
-            effects
-        };
         self.execute(effects)
     }
 
-    /// Executes `effects` in their order, each to its end before the next begins.
-    pub(crate) fn execute(&mut self, effects: Vec<Effect>) -> Result<()> {
-        effects.into_iter().try_for_each(|effect| self.execute_one(effect))
-    }
-
-    fn execute_one(&mut self, effect: Effect) -> Result<()> {
-        match effect {
-            Effect::Log(changes) => {
-                self.log
-                    .append(&changes)
-                    .context("writing the alarm log: free the disk, then start again")?;
-                self.alarm_changes += changes.len() as u64;
-            }
-            Effect::Tell(change) => {
-                // Sockets first: Kafka's queue may be full, and then it waits.
-                self.live.alarm((*change).clone());
-                self.outlet.alarm(&change);
-            }
-            Effect::Republish(change) => self.outlet.alarm(&change),
-            Effect::Answer(done) => {
-                if let Some(answer) = self.answer.take() {
-                    // Whoever asked may have gone; the change stands either way.
-                    let _ = answer.send(*done);
-                }
-            }
-            Effect::Refuse(letter) => self.refuse(&letter),
-            Effect::Account(topic, account) => {
-                *self.totals.entry(topic).or_default() += account;
-                self.metrics.records_accounted(topic.name(), &account);
-                self.sources.accounted(topic, &account);
-            }
-            Effect::Publish(rows) => self.publish(&rows)?,
-            Effect::Watermark(watermark) => self.live.watermark_advanced(watermark),
-            Effect::Risks(watermark, risks) => {
-                for risk in &risks {
-                    self.outlet.risk(risk);
-                }
-                self.live.cells(watermark, false, risks);
-            }
-        }
-        Ok(())
-    }
-
-    /// Counts and publishes a refused record.
-    fn refuse(&mut self, letter: &DeadLetter) {
-        self.metrics.records_refused(letter.meant_for.name(), letter.stage, 1);
-        self.sources.refused(letter);
-        // A payload refused for privacy is not in the letter; its reason may be told.
-        debug_assert!(letter.stage != Stage::Privacy || letter.payload.is_none());
-        self.outlet.dead_letter(letter);
-    }
-
-    fn publish(&self, rows: &ViewRows) -> Result<()> {
-        if !self.outlet.is_open() {
-            return Ok(());
-        }
-        let key = self.view_keys.get(&rows.view).map(Vec::as_slice).unwrap_or_default();
-        let gone = keyed_json(&rows.withdrawn, key)?;
-        for (key, _) in gone {
-            self.outlet.withdraw(&rows.view, &key);
-        }
-        for (key, json) in keyed_json(&rows.records, key)? {
-            self.outlet.view(&rows.view, &key, &json);
-        }
-        Ok(())
+    /// Lets the machine take `input`. What looks at many rows follows as [lent](Worker::lend_next).
+    fn step(&mut self, input: Input) -> Result<()> {
+        let effects = self.machine.step_ahead(self.clock.now(), input)?;
+        self.execute(effects)
     }
 
     /// Everything has been read: closes every window and fires the timers that are due.
@@ -282,40 +277,23 @@ impl Worker {
         self.execute(effects)
     }
 
-    /// Hands the rows since the last commit to the history. While it is busy they wait here, until there are twice as
-    /// many as a commit should hold: then the engine waits for the history, and Kafka for the engine.
-    fn hand_over(&mut self, commits: &mpsc::Sender<Commit>) -> Result<bool> {
-        let is_full = self.machine.waiting() >= 2 * self.commit_rows;
-        if commits.capacity() == 0 && !is_full {
-            return Ok(false);
+    /// Begins a commit when its time has come and the history has room for it, and hands it over when it is complete.
+    fn see_to_commits(&mut self, commits: &mpsc::Sender<Commit>) -> Result<()> {
+        let is_due =
+            || self.committed.elapsed() >= self.commit_interval || self.machine.waiting() >= self.commit_rows;
+        if !self.machine.is_closing() && commits.capacity() > 0 && is_due() {
+            self.machine.close(self.clock.now());
         }
-        let Some(commit) = self.commit()? else { return Ok(false) };
-        commits.blocking_send(commit).context("the history has stopped")?;
-        Ok(true)
-    }
-
-    fn commit(&mut self) -> Result<Option<Commit>> {
-        self.pace.more_waits = false;
-        let began = Instant::now();
-        let (effects, commit) = self.machine.commit(self.clock.now())?;
-        self.pace.settled(began);
-        self.execute(effects)?;
-        Ok(commit)
+        if let Some((commit, effects)) = self.machine.closed(self.clock.now())? {
+            self.committed = Instant::now();
+            commits.blocking_send(commit).context("the history has stopped")?;
+            self.execute(effects)?;
+        }
+        Ok(())
     }
 
     fn tell_health(&self) {
         self.live.health(self.sources.health(self.machine.silent()));
         self.live.system(self.sources.facts());
-    }
-}
-
-/// The next piece of work. People come first: an acknowledgement must not wait behind a backlog.
-async fn next(queues: &mut Queues) -> Work {
-    tokio::select! {
-        biased;
-        () = queues.stop.cancelled() => Work::Stop,
-        Some(request) = queues.requests.recv() => Work::Request(request),
-        event = queues.events.recv() => event.map_or(Work::Stop, |event| Work::Event(Box::new(event))),
-        () = tokio::time::sleep(TICK) => Work::Tick,
     }
 }

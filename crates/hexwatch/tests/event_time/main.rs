@@ -11,6 +11,7 @@
 
 mod laws;
 mod path;
+mod restarts;
 #[allow(dead_code, reason = "shared with other tests, which use other parts")]
 #[path = "../../../ingest/tests/hostile/seeds.rs"]
 mod seeds;

@@ -72,17 +72,17 @@ fn happening(dice: &mut Dice, number: usize) -> Record {
     let (name, topic) = DEVICES[device];
     let own = match topic {
         Topic::Access => {
-            json!({"access_point": name, "event": dice.pick(&["granted", "denied", "denied", "rex"]), "reason": "InvalidPIN", "credential_ref": "r1"})
+            json!({"access_point": name, "event": dice.pick(&["granted", "denied", "denied", "rex", "door_open"]), "reason": "InvalidPIN", "credential_ref": dice.pick(&["r1", "r1", "r2"])})
         }
         Topic::CameraAlert => {
-            json!({"camera": name, "kind": "loitering", "object_class": "human", "score": 0.9})
+            json!({"camera": name, "kind": dice.pick(&["loitering", "loitering", "flame"]), "object_class": "human", "score": 0.9})
         }
-        Topic::Panic => json!({"button": name, "kind": dice.pick(&["panic", "test"])}),
+        Topic::Panic => json!({"button": name, "kind": dice.pick(&["panic", "test", "fire_manual"])}),
         _ if name.starts_with("gas") => {
             json!({"device": name, "property": "ch4", "result": dice.below(150), "unit": "%LEL"})
         }
         _ => {
-            json!({"device": name, "property": "smoke_obscuration", "state": dice.pick(&["normal", "normal", "prealarm", "alarm"])})
+            json!({"device": name, "property": "smoke_obscuration", "state": dice.pick(&["normal", "normal", "normal", "prealarm", "alarm", "alarm", "fault", "test"])})
         }
     };
     let mut body = own.as_object().unwrap().clone();
@@ -91,20 +91,28 @@ fn happening(dice: &mut Dice, number: usize) -> Record {
     Record { device, time, said: time, arrived: time + Duration::from_millis(dice.below(900) as u64), body }
 }
 
-/// Where the devices are: in cells apart from each other.
-#[derive(Clone, Copy)]
-pub struct Site;
+/// Where the devices are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Site {
+    /// In cells apart from each other.
+    Apart,
+    /// In cells next to each other.
+    Together,
+}
 
-fn cell(device: usize) -> Cell {
-    const FIRST: u64 = 0x08c2_8000_0000_01ff;
-    // The last digit but one: another parent at resolution 11.
-    Cell::from_index(FIRST | ((device as u64) << 12))
+impl Site {
+    fn cell(self, device: usize) -> Cell {
+        const FIRST: u64 = 0x08c2_8000_0000_01ff;
+        // The last digit but one, another parent at resolution 11; or the last.
+        let digit = if self == Self::Apart { 12 } else { 9 };
+        Cell::from_index(FIRST | ((device as u64) << digit))
+    }
 }
 
 impl Places for Site {
     fn of_device(&self, device: &str) -> Option<Place> {
         let number = DEVICES.iter().position(|(name, _)| *name == device)?;
-        Some(Place { lon: 120.0, lat: 30.0, floor: None, cell: cell(number) })
+        Some(Place { lon: 120.0, lat: 30.0, floor: None, cell: self.cell(number) })
     }
 
     fn site_of(&self, _: &str) -> Option<&str> {
@@ -117,7 +125,7 @@ impl Places for Site {
     }
 }
 
-pub fn registry() -> Registry {
+pub fn registry(site: Site) -> Registry {
     let device = |(id, topic): &(&str, Topic)| Device {
         id: (*id).to_owned(),
         kind: id.split('-').next().unwrap().to_owned(),
@@ -131,7 +139,7 @@ pub fn registry() -> Registry {
         links: Vec::new(),
         source: None,
     };
-    let site = hexwatch_sql::catalog::site_rows(&hexwatch_grid::Site::default()).unwrap();
-    let tables = site.into_iter().map(|(name, rows)| (name.to_owned(), rows)).collect();
-    Registry { devices: DEVICES.iter().map(device).collect(), places: Arc::new(Site), tables }
+    let map = hexwatch_sql::catalog::site_rows(&hexwatch_grid::Site::default()).unwrap();
+    let tables = map.into_iter().map(|(name, rows)| (name.to_owned(), rows)).collect();
+    Registry { devices: DEVICES.iter().map(device).collect(), places: Arc::new(site), tables }
 }

@@ -20,6 +20,9 @@ const WITHDRAWN: &str = "withdrawn";
 
 type Position = (String, i32, i64);
 
+/// What an alarm says in the end, but for what people have done: its rule and key, inputs and measurements.
+type Said = (String, EventTime, Priority, Standing);
+
 /// Where an alarm stands, but for what people have done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Standing {
@@ -34,7 +37,7 @@ pub(crate) struct Outcome {
     rows: BTreeMap<&'static str, BTreeSet<Position>>,
     /// The view's last row for each key, from its table or its topic.
     view: BTreeMap<Key, i64>,
-    alarms: BTreeMap<AlarmId, (String, EventTime, Priority, Standing)>,
+    alarms: BTreeMap<AlarmId, Said>,
 }
 
 impl Outcome {
@@ -101,17 +104,22 @@ fn positions(table: &str, batches: &[RecordBatch]) -> Result<BTreeSet<Position>,
     Ok(found)
 }
 
-/// The last of each key's rows, by their order. A row comes again only where it has changed.
+/// The last of each key's rows, by their order, where it was not withdrawn. A row comes again only where it has changed.
 fn last_rows(batches: &[RecordBatch]) -> Result<BTreeMap<Key, i64>, Stop> {
     let mut rows = Vec::new();
     for batch in batches {
         let order = batch["_order"].as_primitive::<Int64Type>();
-        rows.extend(view_rows(batch).into_iter().zip(order.values()).map(|(row, order)| (*order, row)));
+        let gone = batch["_withdrawn"].as_boolean();
+        let ordered = order.values().iter().zip(gone.values());
+        rows.extend(
+            view_rows(batch).into_iter().zip(ordered).map(|(row, (order, gone))| (*order, row, gone)),
+        );
     }
     rows.sort_unstable();
     let mut last = BTreeMap::new();
-    for (_, (key, events)) in rows {
-        if last.insert(key, events) == Some(events) {
+    for (_, (key, events), is_gone) in rows {
+        let before = if is_gone { last.remove(&key) } else { last.insert(key, events) };
+        if (is_gone && before.is_none()) || (!is_gone && before == Some(events)) {
             return Stop::violation(format!("{VIEW} says row {key:?} twice"));
         }
     }
@@ -137,17 +145,19 @@ fn check_log(log: &[&Alarm], copied: &[RecordBatch], outlets: &Outlets) -> Resul
 
 /// How each alarm stands that the records give rise to. One that was raised on what a late record then took back is none
 /// of them: whether somebody had looked before that record came is chance.
-fn standing(log: &[&Alarm]) -> BTreeMap<AlarmId, (String, EventTime, Priority, Standing)> {
+fn standing(log: &[&Alarm]) -> BTreeMap<AlarmId, Said> {
     let last: BTreeMap<&AlarmId, &&Alarm> = log.iter().map(|change| (&change.alarm_id, change)).collect();
     let stands = |alarm: &Alarm| match alarm.state {
-        State::Suppressed => Standing::Suppressed,
+        // What somebody has is not put out of sight.
+        _ if alarm.measured.contains_key("suppressed_by") => Standing::Suppressed,
         State::Unack | State::Acked => Standing::Active,
         _ => Standing::Ended,
     };
     let holds = last.into_iter().filter(|(_, alarm)| alarm.note.as_deref() != Some(WITHDRAWN));
     holds
         .map(|(id, alarm)| {
-            let what = format!("{} {}", alarm.rule, alarm.key);
+            let inputs = alarm.inputs.iter().map(|input| format!("{input:?}")).collect::<Vec<_>>().join(", ");
+            let what = format!("{} {} {inputs} {:?}", alarm.rule, alarm.key, alarm.measured);
             (id.clone(), (what, alarm.raised_at, alarm.priority, stands(alarm)))
         })
         .collect()

@@ -2,9 +2,9 @@
 
 use hexwatch::machine::{Effect, Machine, Parts, State};
 use hexwatch_alarm::{Action, Book, Settings, Surroundings};
-use hexwatch_contract::{Account, Cell, EventTime, Offsets};
+use hexwatch_contract::{Account, Cell, EventTime, Offsets, Topic};
 use hexwatch_history::{Commit, Resume};
-use hexwatch_stream::{Engine, Input};
+use hexwatch_stream::{Engine, Input, Loan};
 
 use super::chance::{Faults, Stop};
 use super::committer::{Committer, Progress, Writer};
@@ -33,6 +33,8 @@ struct Reading {
 pub(crate) struct Process {
     machine: Machine,
     readings: Vec<Reading>,
+    /// Queries that are being run elsewhere.
+    lent: Vec<Loan>,
     pub(crate) committer: Committer,
     queued: Option<Commit>,
 }
@@ -94,13 +96,14 @@ impl Process {
             book,
             scores: None,
             view_keys: view_keys(),
+            kept: Topic::ALL.into(),
             told_until: resume.offsets,
             default_site: world::SITE.to_owned(),
-            correction_horizon: world::HORIZON,
         });
         let mut process = Self {
             machine,
             readings: world.logs.iter().map(|log| Reading { next: start(log), at_end: false }).collect(),
+            lent: Vec::new(),
             committer: Committer::new(writer),
             queued: None,
         };
@@ -115,21 +118,84 @@ impl Process {
         let changes: Vec<_> = on.disk.changes().cloned().collect();
         execute(self.machine.begin(&changes, state), on)?;
         let partitions = world.logs.iter().map(|log| (log.partition.clone(), log.topic)).collect();
-        self.step(Input::Assigned(partitions), on)
+        self.step(Input::Assigned(partitions), false, on)
     }
 
     pub(crate) fn into_engine(self) -> Engine {
-        self.machine.into_engine()
+        self.take_apart().0
     }
 
-    fn step(&mut self, input: Input, on: &mut Surface<'_>) -> Result<(), Stop> {
-        let effects = self.machine.step(on.now, input).map_err(|error| bug(&error))?;
-        execute(effects, on)
+    /// Lets the machine take `input` and do all that follows, or leave it for later.
+    fn step(&mut self, input: Input, ahead: bool, on: &mut Surface<'_>) -> Result<(), Stop> {
+        if !ahead {
+            self.take_all_back(on)?;
+            if self.machine.is_closing() {
+                let settled = self.machine.step(on.now, Input::Tick).map_err(|error| bug(&error))?;
+                execute(settled, on)?;
+                self.end_close(on)?;
+            }
+        }
+        let stepped =
+            if ahead { self.machine.step_ahead(on.now, input) } else { self.machine.step(on.now, input) };
+        execute(stepped.map_err(|error| bug(&error))?, on)
     }
 
     /// What a crash leaves: the plans of the engine, and a committer that may only be asleep.
-    pub(crate) fn take_apart(self) -> (Engine, Committer) {
+    pub(crate) fn take_apart(mut self) -> (Engine, Committer) {
+        for loan in self.lent {
+            // Nobody hears of what they find: only their plans are of use.
+            let returned = loan.run().unwrap();
+            let _ = self.machine.take_back(EventTime::MIN, returned);
+        }
         (self.machine.into_engine(), self.committer)
+    }
+
+    /// Lends queries of which something is due.
+    pub(crate) fn lend(&mut self, on: &mut Surface<'_>) {
+        let due = self.machine.due(on.now);
+        let Some(chosen) = due.get(on.faults.chance.below(due.len())) else { return };
+        on.faults.note(|| format!("lend {chosen:?}"));
+        self.lent.extend(self.machine.lend(*chosen));
+    }
+
+    /// Takes back some of what is lent, after it was run.
+    pub(crate) fn take_back(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        if self.lent.is_empty() {
+            return Ok(());
+        }
+        let loan = self.lent.swap_remove(on.faults.chance.below(self.lent.len()));
+        on.faults.note(|| format!("take back {:?}", loan.due()));
+        let effects = self.machine.take_back(on.now, loan.run()?).map_err(|error| bug(&error))?;
+        execute(effects, on)?;
+        self.end_close(on)
+    }
+
+    fn take_all_back(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        while !self.lent.is_empty() {
+            self.take_back(on)?;
+        }
+        Ok(())
+    }
+
+    /// Begins a commit that takes its time.
+    pub(crate) fn close(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        if self.queued.is_none() {
+            on.faults.note(|| "close".to_owned());
+            self.machine.close(on.now);
+        }
+        self.end_close(on)
+    }
+
+    /// Hands the commit over that was begun, where it is complete.
+    fn end_close(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        if self.queued.is_some() {
+            return Ok(());
+        }
+        let closed = self.machine.closed(on.now).map_err(|error| bug(&error))?;
+        let Some((commit, effects)) = closed else { return Ok(()) };
+        on.faults.note(|| "closed".to_owned());
+        self.queued = Some(commit);
+        execute(effects, on)
     }
 
     /// Tells the machine which partitions have grown since they were read to their end.
@@ -137,13 +203,13 @@ impl Process {
         for (at, log) in world.logs.iter().enumerate() {
             if self.readings[at].at_end && self.readings[at].next < log.end(on.now) {
                 self.readings[at].at_end = false;
-                self.step(Input::Behind(log.partition.clone()), on)?;
+                self.step(Input::Behind(log.partition.clone()), true, on)?;
             }
         }
         Ok(())
     }
 
-    /// Reads at most `most` records of partition `at`, or finds its end. `ahead`: more waits behind them.
+    /// Reads at most `most` records of partition `at`, or finds its end. `ahead`: the queries are lent, later.
     pub(crate) fn read(
         &mut self,
         world: &World,
@@ -158,17 +224,14 @@ impl Process {
             if std::mem::replace(&mut self.readings[at].at_end, true) {
                 return Ok(());
             }
-            return self.step(Input::AtEnd(log.partition.clone()), on);
+            return self.step(Input::AtEnd(log.partition.clone()), ahead, on);
         }
         let to = end.min(from + most);
         self.readings[at].next = to;
         on.faults.note(|| format!("read {} {from}..{to} at {}", log.partition, on.now));
         let chunk = log.chunk(from, to);
         execute(self.machine.refuse(on.now, &chunk), on)?;
-        let input = Input::Chunk(chunk);
-        let stepped =
-            if ahead { self.machine.step_ahead(on.now, input) } else { self.machine.step(on.now, input) };
-        execute(stepped.map_err(|error| bug(&error))?, on)
+        self.step(Input::Chunk(chunk), ahead, on)
     }
 
     /// Whether partition `at` has been read to its end and said so.
@@ -186,7 +249,7 @@ impl Process {
 
     pub(crate) fn tick(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
         execute(self.machine.tick(on.now), on)?;
-        self.step(Input::Tick, on)
+        self.step(Input::Tick, false, on)
     }
 
     /// A person acts on an alarm that was heard of.
@@ -201,6 +264,7 @@ impl Process {
 
     /// Hands a commit over, where there is room for one.
     pub(crate) fn commit(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        self.take_all_back(on)?;
         if self.queued.is_some() {
             return Ok(());
         }

@@ -119,6 +119,8 @@ impl<'w> Run<'w> {
         if self.process.is_none() {
             self.start_again()?;
         }
+        // What waits for a commit has been read, and is to count as heard now.
+        self.with(|process, _, on| process.tick(on))?;
         self.converge()
     }
 
@@ -140,10 +142,16 @@ impl<'w> Run<'w> {
             let some = self.faults.chance.below(6);
             self.outlets.deliver(some);
         }
-        match self.faults.chance.below(16) {
+        match self.faults.chance.below(20) {
             0 => self.with(|process, _, on| process.tick(on)),
             1 => self.with(|process, _, on| process.act(on)),
             2 | 3 => self.with(|process, _, on| process.commit(on)),
+            4 => self.with(|process, _, on| process.close(on)),
+            5 | 6 => self.with(|process, _, on| {
+                process.lend(on);
+                Ok(())
+            }),
+            7 | 8 => self.with(|process, _, on| process.take_back(on)),
             _ => self.read_some(),
         }
     }
@@ -151,7 +159,7 @@ impl<'w> Run<'w> {
     fn read_some(&mut self) -> Result<(), Stop> {
         let at = self.faults.chance.below(self.world.logs.len());
         let most = 1 + self.faults.chance.below(6);
-        let ahead = self.faults.chance.one_in(5);
+        let ahead = !self.faults.chance.one_in(3);
         self.with(|process, world, on| process.read(world, at, most, ahead, on))
     }
 

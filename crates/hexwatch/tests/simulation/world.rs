@@ -19,7 +19,7 @@ pub(crate) const SITE: &str = "s1";
 const LATENESS: i64 = 5_000;
 const HORIZON_MS: i64 = 60_000;
 /// How far behind the watermark a record still counts.
-pub(crate) const HORIZON: Duration = Duration::from_millis(HORIZON_MS.unsigned_abs());
+const HORIZON: Duration = Duration::from_millis(HORIZON_MS.unsigned_abs());
 /// How long records come for.
 const SPAN: i64 = 170_000;
 /// How long after the last record the world is looked at: longer than every timer.
@@ -158,7 +158,7 @@ pub(crate) struct Log {
     /// For each offset how many rows lie before it.
     rows_before: Vec<usize>,
     rows: EventBatch,
-    letters: Vec<DeadLetter>,
+    letters: Vec<Arc<DeadLetter>>,
 }
 
 /// The records of a world.
@@ -190,16 +190,15 @@ fn records(topic: Topic, device: &str, start: i64, chance: &mut Chance) -> Vec<R
     let (mut now, mut latest) = (start + chance.between(0, 15_000), i64::MIN);
     while now < start + SPAN {
         let id = format!("{device}-{}", records.len());
-        // Duplicates are known for as long as the correction horizon, no longer.
-        let recent = records.iter().rposition(|record| record.time < now - HORIZON_MS + 2 * LATENESS);
-        let recent = &records[recent.map_or(0, |last| last + 1)..];
+        // However long the partition was silent: what is not too late by its own records counts once.
+        let recent = &records[records.len().saturating_sub(12)..];
         let record = if chance.one_in(6) && !recent.is_empty() {
             Record { produced: now, ..recent[chance.below(recent.len())].clone() }
         } else if chance.one_in(12) {
             Record { produced: now, time: now, body: None, id }
         } else {
-            let (body, may_wait) = body(topic, chance);
-            let delay = if may_wait { delay(chance) } else { 0 };
+            let body = body(topic, chance);
+            let delay = delay(chance);
             let delay = if latest == i64::MIN { delay.min(LATENESS) } else { delay };
             // Too late for its own partition, whatever happened elsewhere.
             let time = if delay > HORIZON_MS { latest - delay } else { now - delay };
@@ -219,17 +218,17 @@ fn gap(topic: Topic, chance: &mut Chance) -> i64 {
     if topic == Topic::Iot { chance.between(3_000, 30_000) } else { chance.between(5_000, 60_000) }
 }
 
-/// What a record says, and whether it may come late: a device's state is only certain where it comes at once.
-fn body(topic: Topic, chance: &mut Chance) -> (Value, bool) {
+/// What a record says.
+fn body(topic: Topic, chance: &mut Chance) -> Value {
     if topic == Topic::Panic {
         let kind = ["panic", "panic", "medical", "test"][chance.below(4)];
-        return (json!({ "kind": kind }), true);
+        return json!({ "kind": kind });
     }
     match chance.below(8) {
-        0 => (json!({ "state": "fault" }), false),
-        1 => (json!({ "state": "normal" }), false),
-        2 | 3 => (json!({ "property": "ch4", "result": 25.0 }), true),
-        _ => (json!({ "heartbeat": true }), true),
+        0 => json!({ "state": "fault" }),
+        1 => json!({ "state": "normal" }),
+        2 | 3 => json!({ "property": "ch4", "result": 25.0 }),
+        _ => json!({ "heartbeat": true }),
     }
 }
 
@@ -252,7 +251,7 @@ impl Log {
                 rows.push(row(topic, number, device, offset, record, body));
                 identities.push(identity(&record.id));
             } else {
-                letters.push(letter(&partition, topic, device, offset, record.produced));
+                letters.push(Arc::new(letter(&partition, topic, device, offset, record.produced)));
             }
             rows_before.push(rows.len());
         }
@@ -293,7 +292,7 @@ impl Log {
     pub(crate) fn chunk(&self, from: usize, to: usize) -> Chunk {
         let (first_row, rows) = (self.rows_before[from], self.rows_before[to] - self.rows_before[from]);
         let at = |offset: usize| i64::try_from(offset).unwrap();
-        let within = |letter: &&DeadLetter| (at(from)..at(to)).contains(&letter.position.offset);
+        let within = |letter: &&Arc<DeadLetter>| (at(from)..at(to)).contains(&letter.position.offset);
         Chunk {
             partition: self.partition.clone(),
             first_offset: at(from),
@@ -342,8 +341,8 @@ fn letter(partition: &Partition, topic: Topic, device: &str, offset: i64, produc
         stage: Stage::Decode,
         error_code: "not_an_object",
         field: None,
-        message: String::new(),
-        payload_sha256: String::new(),
+        message: "".into(),
+        payload_sha256: hexwatch_contract::Sha256Sum::default(),
         payload: Some("Zm9v".to_owned()),
     }
 }

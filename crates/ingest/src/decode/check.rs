@@ -1,11 +1,12 @@
 //! Whether a value is of its field's kind.
 
 use hexwatch_contract::Stage;
-use hexwatch_contract::event::{Column, Kind};
+use hexwatch_contract::event::Kind;
 
 use super::body::Slot;
+use super::layout::{Layout, TIME};
 use super::parser::Parser;
-use super::refusal::{self, Refusal};
+use super::refusal::Refusal;
 use super::rfc3339;
 
 /// The first and last millisecond of the years that calendars, tables and people agree on.
@@ -19,76 +20,78 @@ pub(super) fn is_date(millis: i64) -> bool {
     CALENDAR.contains(&millis)
 }
 
-/// The value as its column holds it: a time becomes whole milliseconds, every number of a float column a
-/// float. An integer beyond its type is refused at `schema`, a measure beyond its range at `semantic`.
-pub(super) fn value<'a>(column: &Column, slot: Slot<'a>, parser: &Parser) -> Result<Slot<'a>, Refusal> {
-    match column.kind {
-        Kind::Text => match slot {
-            Slot::Text(_) | Slot::Unescaped(..) => Ok(slot),
-            _ => Err(refusal::wrong_type(column.name, "text")),
-        },
-        Kind::Member(members) => member(column.name, members, slot, parser),
-        Kind::Bool => match slot {
-            Slot::True | Slot::False => Ok(slot),
-            _ => Err(refusal::wrong_type(column.name, "true or false")),
-        },
-        Kind::Float => float(column.name, slot).map(Slot::Number),
-        Kind::FloatIn(low, high) => {
-            let number = float(column.name, slot)?;
-            if (low..=high).contains(&number) {
-                return Ok(Slot::Number(number));
-            }
-            let message = format!("`{}` is {number}, outside {low} to {high}", column.name);
-            Err(Refusal::of_field(Stage::Semantic, "out_of_range", column.name, message))
-        }
-        Kind::IntIn(low, high) => {
-            let number = whole(column.name, slot)?;
-            if (low..=high).contains(&number) {
-                return Ok(Slot::Whole(number));
-            }
-            // A range with a top is the range of the field's integer type; without one, a count is below zero.
-            let (stage, code) = if high < i64::MAX {
-                (Stage::Schema, "out_of_type")
-            } else {
-                (Stage::Semantic, "out_of_range")
-            };
-            let message = format!("`{}` is {number}, outside {low} to {high}", column.name);
-            Err(Refusal::of_field(stage, code, column.name, message))
-        }
-        Kind::Time => time(column, slot, parser).map(Slot::Whole),
-    }
+/// What is wrong with a value.
+enum Fault {
+    WrongType,
+    /// Not a member of the field's closed set.
+    Unknown,
+    /// Beyond the range of the field's integer type.
+    BeyondType,
+    /// Beyond what can be.
+    BeyondRange,
 }
 
-fn member<'a>(
-    name: &'static str,
-    members: &'static [&'static str],
+/// The value as its column holds it: a time becomes whole milliseconds, every number of a float column a
+/// float. An integer beyond its type is refused at `schema`, a measure beyond its range at `semantic`.
+pub(super) fn value<'a>(
+    layout: &'static Layout,
+    field: usize,
     slot: Slot<'a>,
     parser: &Parser,
 ) -> Result<Slot<'a>, Refusal> {
-    let Some(text) = parser.text(slot) else { return Err(refusal::wrong_type(name, "text")) };
-    if members.contains(&text) {
-        return Ok(slot);
-    }
-    // The word itself stays in the payload: a message is shown in places that a payload is not.
-    let message =
-        format!("`{name}` is not one of {}; replay the record after an upgrade knows it", members.join(", "));
-    Err(Refusal::of_field(Stage::Schema, "unknown_member", name, message))
+    let read = match layout.columns[field].kind {
+        Kind::Text => parser.text(slot).map(|_| slot).ok_or(Fault::WrongType),
+        Kind::Member(members) => match parser.text(slot) {
+            Some(text) if members.contains(&text) => Ok(slot),
+            Some(_) => Err(Fault::Unknown),
+            None => Err(Fault::WrongType),
+        },
+        Kind::Bool if matches!(slot, Slot::True | Slot::False) => Ok(slot),
+        Kind::Bool => Err(Fault::WrongType),
+        Kind::Float => float(slot).map(Slot::Number),
+        Kind::FloatIn(low, high) => float(slot).and_then(|number| {
+            let is_within = (low..=high).contains(&number);
+            is_within.then_some(Slot::Number(number)).ok_or(Fault::BeyondRange)
+        }),
+        Kind::IntIn(low, high) => whole(slot).and_then(|number| {
+            // A range with a top is the range of the field's integer type; without one, a count is below zero.
+            let beyond = if high < i64::MAX { Fault::BeyondType } else { Fault::BeyondRange };
+            (low..=high).contains(&number).then_some(Slot::Whole(number)).ok_or(beyond)
+        }),
+        // The device's own time may be absurd: it is suspect then, and another counts.
+        Kind::Time => time(slot, parser).and_then(|millis| {
+            let is_told = is_date(millis) || field == TIME;
+            is_told.then_some(Slot::Whole(millis)).ok_or(Fault::BeyondRange)
+        }),
+    };
+    read.map_err(|fault| refused(layout, field, &fault))
 }
 
-fn float(name: &'static str, slot: Slot<'_>) -> Result<f64, Refusal> {
+fn refused(layout: &'static Layout, field: usize, fault: &Fault) -> Refusal {
+    let said = &layout.faults[field];
+    let (stage, code, message) = match fault {
+        Fault::WrongType => (Stage::Schema, "wrong_type", &said.wrong_type),
+        Fault::Unknown => (Stage::Schema, "unknown_member", &said.beyond),
+        Fault::BeyondType => (Stage::Schema, "out_of_type", &said.beyond),
+        Fault::BeyondRange => (Stage::Semantic, "out_of_range", &said.beyond),
+    };
+    Refusal::of_field(stage, code, layout.name(field), message.as_str())
+}
+
+fn float(slot: Slot<'_>) -> Result<f64, Fault> {
     match slot {
         Slot::Number(number) => Ok(number),
         Slot::Whole(number) => Ok(number as f64),
-        _ => Err(refusal::wrong_type(name, "a number")),
+        _ => Err(Fault::WrongType),
     }
 }
 
 #[allow(clippy::cast_possible_truncation, reason = "the number is whole and exact, as tested before")]
-fn whole(name: &'static str, slot: Slot<'_>) -> Result<i64, Refusal> {
+fn whole(slot: Slot<'_>) -> Result<i64, Fault> {
     match slot {
         Slot::Whole(number) => Ok(number),
         Slot::Number(number) if number.fract() == 0.0 && number.abs() < EXACT => Ok(number as i64),
-        _ => Err(refusal::wrong_type(name, "a whole number")),
+        _ => Err(Fault::WrongType),
     }
 }
 
@@ -96,24 +99,13 @@ fn whole(name: &'static str, slot: Slot<'_>) -> Result<i64, Refusal> {
     clippy::cast_possible_truncation,
     reason = "a cast saturates, and a part of a millisecond is cut off"
 )]
-fn time(column: &Column, slot: Slot<'_>, parser: &Parser) -> Result<i64, Refusal> {
-    let millis = match slot {
-        Slot::Whole(millis) => millis,
-        Slot::Number(millis) => millis as i64,
-        _ => match parser.text(slot).and_then(rfc3339::parse) {
-            Some(time) => time.millis(),
-            None => {
-                return Err(refusal::wrong_type(
-                    column.name,
-                    "RFC 3339 with an offset, or epoch milliseconds",
-                ));
-            }
-        },
-    };
-    // The device's own time may be absurd: it is suspect then, and another counts.
-    if is_date(millis) || column.name == "time" {
-        return Ok(millis);
+fn time(slot: Slot<'_>, parser: &Parser) -> Result<i64, Fault> {
+    match slot {
+        Slot::Whole(millis) => Ok(millis),
+        Slot::Number(millis) => Ok(millis as i64),
+        _ => {
+            let told = parser.text(slot).and_then(rfc3339::parse);
+            told.map(hexwatch_contract::EventTime::millis).ok_or(Fault::WrongType)
+        }
     }
-    let message = format!("`{}` lies outside the years 1 to 9999; send milliseconds", column.name);
-    Err(Refusal::of_field(Stage::Semantic, "out_of_range", column.name, message))
 }

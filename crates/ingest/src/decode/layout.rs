@@ -1,5 +1,8 @@
 //! What is known of a topic's fields before its first record comes.
 
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use hexwatch_contract::Topic;
 use hexwatch_contract::event::{COMMON, Column, Kind, columns, entity};
 
@@ -47,10 +50,55 @@ pub(super) struct Layout {
     pub(super) free_text: Fields,
     /// Free text that must not hold a person's number either.
     pub(super) personal: Fields,
+    /// What is said of a field's value that is refused.
+    pub(super) faults: Vec<Faults>,
+}
+
+/// What is said of a field that is refused. Written once: damaged records may come by the million. The value itself
+/// stays in the payload, for a message is shown in places that a payload is not.
+#[derive(Clone, Debug)]
+pub(super) struct Faults {
+    pub(super) missing: String,
+    pub(super) wrong_type: String,
+    /// It is of its type, and beyond what the field takes.
+    pub(super) beyond: String,
+}
+
+impl Faults {
+    fn of(column: &Column) -> Self {
+        let name = column.name;
+        let (wanted, beyond) = match column.kind {
+            Kind::Text => ("text", String::new()),
+            Kind::Member(members) => {
+                let known = members.join(", ");
+                ("text", format!("is not one of {known}; replay the record after an upgrade knows it"))
+            }
+            Kind::Bool => ("true or false", String::new()),
+            Kind::Float => ("a number", String::new()),
+            Kind::FloatIn(low, high) => ("a number", format!("is outside {low} to {high}")),
+            Kind::IntIn(low, high) => ("a whole number", format!("is outside {low} to {high}")),
+            Kind::Time => (
+                "RFC 3339 with an offset, or epoch milliseconds",
+                "lies outside the years 1 to 9999; send milliseconds".to_owned(),
+            ),
+        };
+        Self {
+            missing: format!("`{name}` is missing; it is required"),
+            wrong_type: format!("`{name}` must be {wanted}"),
+            beyond: format!("`{name}` {beyond}"),
+        }
+    }
 }
 
 impl Layout {
-    pub(super) fn of(topic: Topic) -> Self {
+    /// The fields of `topic`'s records.
+    pub(super) fn of(topic: Topic) -> &'static Self {
+        static LAYOUTS: LazyLock<BTreeMap<Topic, Layout>> =
+            LazyLock::new(|| Topic::ALL.into_iter().map(|topic| (topic, Layout::make(topic))).collect());
+        &LAYOUTS[&topic]
+    }
+
+    fn make(topic: Topic) -> Self {
         let columns: Vec<Column> = COMMON.iter().chain(columns(topic)).copied().collect();
         let number = |name: &str| columns.iter().position(|column| column.name == name);
         let set =
@@ -68,6 +116,7 @@ impl Layout {
             free_text: texts.fold(0, |set, number| set | bit(number)),
             personal: set(&["native_code", "credential_ref", "caller_ref", "unit_ref", "officer_ref"]),
             marks: columns.iter().map(|column| Mark::of(column.name)).collect(),
+            faults: columns.iter().map(Faults::of).collect(),
             columns,
         }
     }

@@ -1,8 +1,10 @@
 //! The dead letter of a refused record.
 
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use hexwatch_contract::{DeadLetter, EventTime, Position, Stage, Topic};
+use hexwatch_contract::{DeadLetter, EventTime, Position, Sha256Sum, Stage, Topic};
 use sha2::{Digest, Sha256};
 
 use super::Record;
@@ -15,10 +17,10 @@ pub(super) fn write(
     record: &Record<'_>,
     refused_at: EventTime,
     refusal: Refusal,
-) -> DeadLetter {
+) -> Arc<DeadLetter> {
     let verdict = refusal.into_verdict();
     let value = record.value.unwrap_or_default();
-    DeadLetter {
+    Arc::new(DeadLetter {
         position,
         meant_for,
         kafka_time: record.timestamp.unwrap_or(refused_at),
@@ -27,21 +29,11 @@ pub(super) fn write(
         id: verdict.id,
         stage: verdict.stage,
         error_code: verdict.code,
-        field: verdict.field.map(std::borrow::Cow::into_owned),
+        field: verdict.field,
         message: verdict.message,
-        payload_sha256: hex(&Sha256::digest(value)),
+        payload_sha256: Sha256Sum(Sha256::digest(value).into()),
         payload: kept_payload(verdict.stage, verdict.private, record),
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(2 * bytes.len());
-    for byte in bytes {
-        text.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        text.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    text
+    })
 }
 
 /// A record that was read to its end is known to be clean; of one that was not, the payload is kept only

@@ -2,16 +2,16 @@
 //! topic is walked over all the same: a key that occurs twice and a field that must not be stored count
 //! at any depth.
 
+use std::borrow::Cow;
 use std::hash::Hasher;
 
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
-use serde::de::Deserializer;
 
 use super::body::{Body, Slot};
+use super::json::{self, Mistake};
 use super::layout::{Layout, WIDTH};
 use super::privacy;
 use super::scan::scan;
-use super::visit::Root;
 
 /// What a key means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -45,10 +45,14 @@ pub(super) struct Parser {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Found {
     pub(super) forbidden: Option<&'static str>,
-    pub(super) duplicate: Option<String>,
+    pub(super) duplicate: Option<Twice>,
     pub(super) spec_version: bool,
     pub(super) data: bool,
 }
+
+/// A key that occurs twice, where it may be told.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Twice(pub(super) Option<Cow<'static, str>>);
 
 impl Parser {
     pub(super) fn new(layout: &Layout) -> Self {
@@ -77,8 +81,11 @@ impl Parser {
         layout: &Layout,
         text: &'a str,
         body: &mut Body<'a>,
-    ) -> Result<(), serde_json::Error> {
+    ) -> Result<(), Mistake> {
         self.forget();
+        if let Some(mistake) = json::cut_off(text) {
+            return Err(mistake);
+        }
         if scan(self, layout, text, body).is_some() {
             return Ok(());
         }
@@ -91,12 +98,10 @@ impl Parser {
         layout: &Layout,
         text: &'a str,
         body: &mut Body<'a>,
-    ) -> Result<(), serde_json::Error> {
+    ) -> Result<(), Mistake> {
         self.forget();
         *body = Body::new();
-        let mut json = serde_json::Deserializer::from_str(text);
-        json.deserialize_any(Root { parser: self, layout, body })?;
-        json.end()
+        json::read(self, layout, text, body)
     }
 
     /// Forgets what belongs to one record.
@@ -149,15 +154,42 @@ impl Parser {
     pub(super) fn note_key(&mut self, object: u32, key: &str) -> bool {
         let is_new = self.keys.insert(object, key);
         if !is_new {
-            self.found.duplicate.get_or_insert_with(|| key.to_owned());
+            self.found
+                .duplicate
+                .get_or_insert_with(|| Twice(privacy::is_tellable(key).then(|| Cow::Owned(key.to_owned()))));
         }
         is_new
+    }
+
+    /// Notes that a field was given twice.
+    pub(super) fn note_twice(&mut self, field: &'static str) {
+        self.found.duplicate.get_or_insert(Twice(Some(Cow::Borrowed(field))));
+    }
+
+    /// Notes what a key means that is no field.
+    pub(super) fn note_name(&mut self, name: Name) {
+        match name {
+            Name::Forbidden(what) => {
+                self.found.forbidden.get_or_insert(what);
+            }
+            Name::SpecVersion => self.found.spec_version = true,
+            Name::Data => self.found.data = true,
+            Name::Field(_) | Name::Other => {}
+        }
     }
 
     pub(super) fn note_text(&mut self, text: &str) {
         if privacy::is_image_address_with_token(text) {
             self.found.forbidden.get_or_insert("image_url");
         }
+    }
+
+    /// The same for a text that held escapes and is not kept: what follows `start` of [`Parser::unescaped`].
+    pub(super) fn note_unescaped(&mut self, start: usize) {
+        if privacy::is_image_address_with_token(&self.unescaped[start..]) {
+            self.found.forbidden.get_or_insert("image_url");
+        }
+        self.unescaped.truncate(start);
     }
 }
 

@@ -1,231 +1,20 @@
 //! What must not be stored: recognised by a field's name, and by what a text looks like.
 
+mod broken;
+mod words;
+
 use std::sync::LazyLock;
 
-use rustc_hash::{FxHashMap, FxHashSet};
+use rustc_hash::FxHashMap;
 
-/// Names, with case and separators taken off, by what they give away.
-const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("name", &["name", "xingming", "cardholder", "firstname", "lastname", "surname", "fullname", "realname"]),
-    (
-        "id_card",
-        &[
-            "idcard",
-            "idcardno",
-            "idcardnumber",
-            "idnumber",
-            "idno",
-            "identitycard",
-            "identitycardno",
-            "identityno",
-            "identitynumber",
-            "certno",
-            "certnumber",
-            "certificateno",
-            "nationalid",
-            "citizenid",
-            "ssn",
-            "passport",
-            "passportno",
-            "passportnumber",
-            "sfz",
-            "sfzh",
-            "shenfenzheng",
-            "shenfenzhenghao",
-        ],
-    ),
-    (
-        "phone",
-        &[
-            "phone",
-            "phoneno",
-            "phonenum",
-            "phonenumber",
-            "mobile",
-            "mobileno",
-            "mobilenumber",
-            "mobilephone",
-            "cellphone",
-            "tel",
-            "telno",
-            "telephone",
-            "telephonenumber",
-            "msisdn",
-            "shouji",
-            "shoujihao",
-        ],
-    ),
-    (
-        "card_number",
-        &[
-            "cardnumber",
-            "cardno",
-            "cardnum",
-            "cardid",
-            "carduid",
-            "cardserial",
-            "iccardno",
-            "accesscardno",
-            "kahao",
-        ],
-    ),
-    (
-        "plate",
-        &[
-            "plate",
-            "plateno",
-            "platenum",
-            "platenumber",
-            "licenseplate",
-            "licenceplate",
-            "licenseplatenumber",
-            "licenceplatenumber",
-            "licenseplateno",
-            "carplate",
-            "vehicleplate",
-            "numberplate",
-            "carno",
-            "chepai",
-            "chepaihao",
-        ],
-    ),
-    (
-        "face",
-        &[
-            "face",
-            "facevector",
-            "facefeature",
-            "facefeatures",
-            "faceembedding",
-            "facetemplate",
-            "facedata",
-            "faceimage",
-            "faceimg",
-            "facepic",
-            "facephoto",
-            "facepicture",
-            "faceurl",
-            "embedding",
-            "biometric",
-            "biometrics",
-            "fingerprint",
-            "faceid",
-        ],
-    ),
-    (
-        "image",
-        &[
-            "image",
-            "imagedata",
-            "imagebase64",
-            "imgbase64",
-            "img",
-            "picture",
-            "pic",
-            "photo",
-            "photobase64",
-            "snapshot",
-            "snapshotdata",
-            "thumbnail",
-        ],
-    ),
-];
-
-/// Words of Chinese names, wherever they stand in the name.
-const FORBIDDEN_WORDS: &[(&str, &str)] = &[
-    ("姓名", "name"),
-    ("名字", "name"),
-    ("身份证", "id_card"),
-    ("证件号", "id_card"),
-    ("护照", "id_card"),
-    ("手机", "phone"),
-    ("电话", "phone"),
-    ("联系方式", "phone"),
-    ("卡号", "card_number"),
-    ("车牌", "plate"),
-    ("人脸", "face"),
-    ("指纹", "face"),
-    ("照片", "image"),
-    ("图片", "image"),
-    ("图像", "image"),
-];
-
-/// Whose field it is, said before what it gives away (`visitorName`, `owner_phone`).
-const PERSONS: &[&str] = &[
-    "person",
-    "visitor",
-    "resident",
-    "tenant",
-    "owner",
-    "householder",
-    "holder",
-    "cardholder",
-    "user",
-    "staff",
-    "employee",
-    "worker",
-    "guest",
-    "caller",
-    "contact",
-    "customer",
-    "member",
-    "driver",
-    "officer",
-    "guard",
-    "patient",
-    "child",
-    "guardian",
-    "subject",
-    "real",
-    "full",
-    "first",
-    "last",
-    "given",
-    "family",
-    "middle",
-    "nick",
-    "legal",
-    "maiden",
-    "display",
-];
-
-/// Query parameters that open what an address points at.
-const TOKENS: &[&str] = &[
-    "token",
-    "access_token",
-    "accesstoken",
-    "auth",
-    "authorization",
-    "sig",
-    "signature",
-    "sign",
-    "secret",
-    "key",
-    "apikey",
-    "api_key",
-    "accesskeyid",
-    "password",
-    "passwd",
-    "pwd",
-    "ticket",
-    "credential",
-    "session",
-    "x-amz-signature",
-    "x-amz-credential",
-    "x-oss-signature",
-    "jwt",
-];
+pub(super) use broken::may_name_forbidden;
+use words::{FORBIDDEN, FORBIDDEN_WORDS, LONGEST, PERSONS, TOKENS};
 
 /// The words of [`FORBIDDEN`], by what they give away.
 static WORDS: LazyLock<FxHashMap<&'static [u8], &'static str>> = LazyLock::new(|| {
     let words = FORBIDDEN.iter().flat_map(|(what, words)| words.iter().map(|word| (word.as_bytes(), *what)));
     words.collect()
 });
-
-/// The longest name that can give something away: the longest of [`PERSONS`] before the longest of [`FORBIDDEN`].
-const LONGEST: usize = 32;
-/// The shortest, in bytes.
-const SHORTEST: usize = 3;
 
 /// What a field of this name gives away; `None` for a name that is harmless.
 pub(super) fn forbidden_name(name: &str) -> Option<&'static str> {
@@ -248,17 +37,48 @@ fn forbidden_word(name: &[u8]) -> Option<&'static str> {
         return None;
     }
     let of = |word: &[u8]| WORDS.get(word).copied();
-    let of_person = |person: &&str| plain.strip_prefix(person.as_bytes()).and_then(of);
-    of(plain).or_else(|| PERSONS.iter().find_map(of_person))
+    of(plain).or_else(|| {
+        PERSONS_BY_LETTER[usize::from(plain[0] & 31)]
+            .iter()
+            .find_map(|person| plain.strip_prefix(person.as_bytes()).and_then(of))
+    })
 }
 
-/// The last two letters of the words of [`FORBIDDEN`].
-static ENDINGS: LazyLock<FxHashSet<[u8; 2]>> =
-    LazyLock::new(|| WORDS.keys().filter_map(|word| word.last_chunk().copied()).collect());
+/// [`PERSONS`] by the first letter, counted by its lower five bits.
+static PERSONS_BY_LETTER: LazyLock<[Vec<&str>; 32]> = LazyLock::new(|| {
+    let mut persons = [const { Vec::new() }; 32];
+    for person in PERSONS {
+        persons[usize::from(person.as_bytes()[0] & 31)].push(person);
+    }
+    persons
+});
 
-/// Whether a word of [`FORBIDDEN`] ends in the two letters in which `plain` ends: most names are harmless already by that.
+/// How the words of [`FORBIDDEN`] end: for each two letters before the last one a set of last ones. A letter counts by its
+/// lower five bits, which are the same for both cases; other signs may pass for one.
+static ENDINGS: [u32; 1024] = {
+    let mut endings = [0; 1024];
+    let mut group = 0;
+    while group < FORBIDDEN.len() {
+        let words = FORBIDDEN[group].1;
+        let mut word = 0;
+        while word < words.len() {
+            let [.., one, two, last] = words[word].as_bytes() else { panic!("a word of two letters") };
+            endings[before_the_last(*one, *two)] |= 1 << (*last & 31);
+            word += 1;
+        }
+        group += 1;
+    }
+    endings
+};
+
+const fn before_the_last(one: u8, two: u8) -> usize {
+    (((one & 31) as usize) << 5) | (two & 31) as usize
+}
+
+/// Whether a word of [`FORBIDDEN`] may end as `plain` does: nearly every name is harmless already by that.
 fn may_end_a_word(plain: &[u8]) -> bool {
-    plain.last_chunk().is_some_and(|ending: &[u8; 2]| ENDINGS.contains(ending))
+    let [.., one, two, last] = plain else { return false };
+    (ENDINGS[before_the_last(*one, *two)] >> (last & 31)) & 1 == 1
 }
 
 /// Whether `text` is an address that carries the means to open it, or an image itself.
@@ -296,75 +116,44 @@ fn is_token(parameter: &str) -> bool {
 
 /// Whether `text` holds a mobile number (11 digits from 13 to 19) or an identity number (18 places), standing free.
 pub(super) fn holds_personal_number(text: &str) -> bool {
-    text.len() >= 11
-        && text.as_bytes().split(|letter| !letter.is_ascii_alphanumeric()).any(|run| match run {
-            [b'1', b'3'..=b'9', ..] if run.len() == 11 => run.iter().all(u8::is_ascii_digit),
-            [number @ .., last] if number.len() == 17 => {
-                let month_and_day = &run[10..14];
-                number.iter().all(u8::is_ascii_digit)
-                    && (last.is_ascii_digit() || last.eq_ignore_ascii_case(&b'x'))
-                    && (&b"0101"[..]..=&b"1231"[..]).contains(&month_and_day)
-            }
-            _ => false,
-        })
+    text.len() >= SHORTEST_NUMBER
+        && text.as_bytes().split(|letter| !letter.is_ascii_alphanumeric()).any(is_personal_number)
 }
 
-/// Whether bytes that could not be read name something forbidden. Coarse on purpose: withholding a broken
-/// payload too often costs a look into Kafka, keeping one too often stores what must not be stored.
-pub(super) fn may_name_forbidden(bytes: &[u8]) -> bool {
-    let mut start = 0;
-    for (at, &byte) in bytes.iter().enumerate() {
-        if IS_OF_WORD[usize::from(byte)] {
-            continue;
+/// Digits of a mobile number.
+const SHORTEST_NUMBER: usize = 11;
+
+/// Whether letters and digits that stand together are such a number.
+fn is_personal_number(run: &[u8]) -> bool {
+    match run {
+        [b'1', b'3'..=b'9', ..] if run.len() == SHORTEST_NUMBER => run.iter().all(u8::is_ascii_digit),
+        [number @ .., last] if number.len() == 17 => {
+            let month_and_day = &run[10..14];
+            number.iter().all(u8::is_ascii_digit)
+                && (last.is_ascii_digit() || last.eq_ignore_ascii_case(&b'x'))
+                && (&b"0101"[..]..=&b"1231"[..]).contains(&month_and_day)
         }
-        if is_forbidden(&bytes[start..at]) {
-            return true;
-        }
-        start = at + 1;
+        _ => false,
     }
-    is_forbidden(&bytes[start..]) || may_hold_address(bytes)
 }
 
-/// Whether a byte belongs to a word: letters, digits, what joins them, and all beyond ASCII.
-static IS_OF_WORD: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte: u8 = 0;
-    while byte < u8::MAX {
-        table[byte as usize] =
-            byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-' || !byte.is_ascii();
-        byte += 1;
-    }
-    table[255] = true;
-    table
-};
+/// The longest key that may be told, and how many digits may stand in it.
+const TELLABLE: usize = 24;
+const TELLABLE_DIGITS: usize = 4;
 
-/// Whether a word of a text that could not be read says what must not be stored.
-fn is_forbidden(word: &[u8]) -> bool {
-    if word.len() < SHORTEST {
-        return false;
-    }
-    if word.is_ascii() {
-        return forbidden_word(word).is_some()
-            || (word.len() >= 11 && std::str::from_utf8(word).is_ok_and(holds_personal_number));
-    }
-    let text = String::from_utf8_lossy(word);
-    text.split(|letter: char| !letter.is_alphanumeric() && letter != '_' && letter != '-')
-        .any(|word| forbidden_name(word).is_some() || holds_personal_number(word))
-}
-
-/// Whether a piece between quotes is an address that opens; a slash may be written as `\/`.
-fn may_hold_address(bytes: &[u8]) -> bool {
-    let begins =
-        |rest: &[u8]| [b"//".as_slice(), b"\\/", b"image"].iter().any(|start| rest.starts_with(start));
-    if !bytes.split(|byte| *byte == b':').skip(1).any(begins) {
-        return false;
-    }
-    let text = String::from_utf8_lossy(bytes).replace("\\/", "/");
-    text.split('"').any(is_image_address_with_token)
+/// Whether a key that is no field may be told where a payload may not. A key is a name as a rule, but nothing keeps a
+/// number of a person or a token from being one: what is told has to look like a name.
+pub(super) fn is_tellable(key: &str) -> bool {
+    let is_of_name = |letter: u8| letter.is_ascii_alphanumeric() || letter == b'_' || letter == b'-';
+    key.len() <= TELLABLE
+        && key.starts_with(|first: char| first.is_ascii_alphabetic())
+        && key.bytes().all(is_of_name)
+        && key.bytes().filter(u8::is_ascii_digit).count() <= TELLABLE_DIGITS
 }
 
 #[cfg(test)]
 mod tests {
+    use super::words::SHORTEST;
     use super::*;
 
     #[test]
@@ -455,6 +244,18 @@ mod tests {
         assert!(!holds_personal_number("a3f19c5577d0e214"));
         assert!(!holds_personal_number("onvif:AccessControl/AccessGranted"));
         assert!(!holds_personal_number("1778461200000"));
+    }
+
+    #[test]
+    fn a_key_that_looks_like_a_name_may_be_told_and_no_other() {
+        for key in ["fw", "firmware_version", "x-9", "battery2", "a"] {
+            assert!(is_tellable(key), "`{key}`");
+        }
+        let hidden =
+            ["", "13800000000", "x13800000000", "张三", "a b", "https://a", "a3f19c5577d0e214", "_x", "a.b"];
+        for key in hidden.into_iter().chain(["a_key_of_more_than_twenty_four"]) {
+            assert!(!is_tellable(key), "`{key}`");
+        }
     }
 
     #[test]

@@ -4,6 +4,10 @@ use std::borrow::Cow;
 
 use hexwatch_contract::Stage;
 
+use super::json::Mistake;
+use super::layout::Layout;
+use super::parser::Twice;
+
 /// The verdict on a record that is refused. One word wide: refusals are rare, and rows travel the same way.
 #[derive(Clone, PartialEq, Debug)]
 pub(super) struct Refusal(Box<Verdict>);
@@ -14,7 +18,7 @@ pub(super) struct Verdict {
     pub(super) stage: Stage,
     pub(super) code: &'static str,
     pub(super) field: Option<Cow<'static, str>>,
-    pub(super) message: String,
+    pub(super) message: Cow<'static, str>,
     /// The record's own id, where it was read.
     pub(super) id: Option<String>,
     /// The record carries what must not be stored, whatever it is refused for.
@@ -22,7 +26,7 @@ pub(super) struct Verdict {
 }
 
 impl Refusal {
-    pub(super) fn new(stage: Stage, code: &'static str, message: impl Into<String>) -> Self {
+    pub(super) fn new(stage: Stage, code: &'static str, message: impl Into<Cow<'static, str>>) -> Self {
         Self(Box::new(Verdict {
             stage,
             code,
@@ -37,7 +41,7 @@ impl Refusal {
         stage: Stage,
         code: &'static str,
         field: impl Into<Cow<'static, str>>,
-        message: impl Into<String>,
+        message: impl Into<Cow<'static, str>>,
     ) -> Self {
         let mut refusal = Self::new(stage, code, message);
         refusal.0.field = Some(field.into());
@@ -81,13 +85,15 @@ pub(super) fn not_utf8(valid_up_to: usize) -> Refusal {
     Refusal::new(Stage::Decode, "not_utf8", message)
 }
 
-pub(super) fn not_json(error: &serde_json::Error) -> Refusal {
-    Refusal::new(Stage::Decode, "not_json", format!("the record is not one JSON value: {error}"))
+pub(super) fn not_json(mistake: Mistake) -> Refusal {
+    Refusal::new(Stage::Decode, "not_json", format!("the record is not one JSON value: {mistake}"))
 }
 
-pub(super) fn duplicate_key(name: &str) -> Refusal {
+pub(super) fn duplicate_key(twice: &Twice) -> Refusal {
     let message = "a key occurs twice, so two readers would see two events; send each key once";
-    Refusal::of_field(Stage::Decode, "duplicate_key", name.to_owned(), message)
+    let mut refusal = Refusal::new(Stage::Decode, "duplicate_key", message);
+    refusal.0.field.clone_from(&twice.0);
+    refusal
 }
 
 pub(super) fn forbidden(field: impl Into<Cow<'static, str>>) -> Refusal {
@@ -107,6 +113,8 @@ pub(super) fn missing(field: impl Into<Cow<'static, str>>) -> Refusal {
     Refusal::of_field(Stage::Schema, "missing_field", field, message)
 }
 
-pub(super) fn wrong_type(field: &'static str, wanted: &str) -> Refusal {
-    Refusal::of_field(Stage::Schema, "wrong_type", field, format!("`{field}` must be {wanted}"))
+/// The same, in words that are written once.
+pub(super) fn missing_field(layout: &'static Layout, field: usize) -> Refusal {
+    let message = layout.faults[field].missing.as_str();
+    Refusal::of_field(Stage::Schema, "missing_field", layout.name(field), message)
 }

@@ -2,9 +2,7 @@
 
 use std::time::Instant;
 
-use hexwatch_contract::{Chunk, EventTime, Partition};
-use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, Headers};
+use hexwatch_contract::{Chunk, Partition};
 
 use super::mark::{self, Mark};
 use super::watch::PartitionFigures;
@@ -66,20 +64,20 @@ impl Lane {
     ///
     /// # Errors
     /// The mark at whose offset another record stands now.
-    pub(super) fn prove(&mut self, message: &BorrowedMessage<'_>) -> Result<(), Mark> {
-        let Some(mark) = self.unproved.take_if(|mark| message.offset() >= mark.offset) else { return Ok(()) };
-        if message.offset() > mark.offset {
+    pub(super) fn prove(&mut self, record: &Record<'_>) -> Result<(), Mark> {
+        let Some(mark) = self.unproved.take_if(|mark| record.offset >= mark.offset) else { return Ok(()) };
+        if record.offset > mark.offset {
             // Only a compacted topic loses single records.
             tracing::warn!(partition = %mark.partition, offset = mark.offset, "the record of the last commit is gone");
-        } else if mark::print_of(message) != mark.print {
+        } else if mark::print_of(record) != mark.print {
             return Err(mark);
         }
         Ok(())
     }
 
-    pub(super) fn carries(&self, topic: &str, partition: i32) -> bool {
+    pub(super) fn carries(&self, topic: &[u8], partition: i32) -> bool {
         let own = self.decoder.partition();
-        own.partition == partition && *own.topic == *topic
+        own.partition == partition && own.topic.as_bytes() == topic
     }
 
     /// Whether records wait that came before `limit`.
@@ -91,20 +89,10 @@ impl Lane {
         (self.decoder.pending(), self.decoder.pending_bytes())
     }
 
-    pub(super) fn take(&mut self, message: &BorrowedMessage<'_>) {
-        let mut list = Vec::new();
-        if let Some(headers) = message.headers() {
-            list.extend(headers.iter().filter_map(|header| Some((header.key, header.value?))));
-        }
-        self.decoder.push(&Record {
-            offset: message.offset(),
-            timestamp: message.timestamp().to_millis().map(EventTime::from_millis),
-            key: message.key(),
-            value: message.payload(),
-            headers: &list,
-        });
-        self.last.0 = message.offset();
-        mark::write_bytes(message, &mut self.last.1);
+    pub(super) fn take(&mut self, record: &Record<'_>) {
+        self.decoder.push(record);
+        self.last.0 = record.offset;
+        mark::write_bytes(record, &mut self.last.1);
         if self.oldest.is_none() {
             self.oldest = Some(Instant::now());
         }
@@ -119,19 +107,15 @@ impl Lane {
         Some((chunk, mark))
     }
 
-    /// Takes in what the broker says of the end.
-    ///
-    /// # Errors
-    /// The end, where it stands before our position: the records we have read are no longer the broker's.
-    pub(super) fn observe(&mut self, figures: PartitionFigures) -> Result<(), i64> {
+    /// Takes in what the broker says of the end. Whether there is reason to doubt that the records we have read are the
+    /// broker's still: the end stands before our position. It may only be an old figure, and the broker has to be asked.
+    pub(super) fn observe(&mut self, figures: PartitionFigures) -> bool {
         let (position, end) = (self.next_offset(), figures.hi_offset);
         if end < 0 {
-            return Ok(());
+            return false;
         }
         if end < position {
-            // The figures may be older than what was polled since: once is nothing, twice at a standstill is.
-            let again = self.beyond_end.replace(position) == Some(position);
-            return if again { Err(end) } else { Ok(()) };
+            return self.beyond_end.replace(position) == Some(position);
         }
         self.beyond_end = None;
         self.end = end;
@@ -142,7 +126,7 @@ impl Lane {
             self.quiet = Some((position, end));
         }
         self.met_end = met;
-        Ok(())
+        false
     }
 
     /// The offset of the end, where it is reached.

@@ -6,11 +6,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use hexwatch_contract::{Offsets, Partition};
-use rdkafka::Message;
-use rdkafka::message::BorrowedMessage;
+use hexwatch_contract::{EventTime, Offsets, Partition};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+
+use crate::decode::Record;
 
 /// A record that was read.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -28,14 +28,14 @@ pub struct Mark {
 const PRINT_BYTES: usize = 16;
 
 /// The bytes that identify a record, written over the ones before.
-pub(super) fn write_bytes(message: &BorrowedMessage<'_>, bytes: &mut Vec<u8>) {
+pub(super) fn write_bytes(record: &Record<'_>, bytes: &mut Vec<u8>) {
     let length = |part: Option<&[u8]>| part.map_or(-1, |part| i64::try_from(part.len()).unwrap_or(i64::MAX));
     bytes.clear();
-    bytes.extend_from_slice(&message.timestamp().to_millis().unwrap_or(-1).to_le_bytes());
-    bytes.extend_from_slice(&length(message.key()).to_le_bytes());
-    bytes.extend_from_slice(message.key().unwrap_or_default());
-    bytes.extend_from_slice(&length(message.payload()).to_le_bytes());
-    bytes.extend_from_slice(message.payload().unwrap_or_default());
+    bytes.extend_from_slice(&record.timestamp.map_or(-1, EventTime::millis).to_le_bytes());
+    bytes.extend_from_slice(&length(record.key).to_le_bytes());
+    bytes.extend_from_slice(record.key.unwrap_or_default());
+    bytes.extend_from_slice(&length(record.value).to_le_bytes());
+    bytes.extend_from_slice(record.value.unwrap_or_default());
 }
 
 /// The hash of a record's bytes.
@@ -47,10 +47,10 @@ pub(super) fn print(bytes: &[u8]) -> String {
     print
 }
 
-/// The hash of `message`.
-pub(super) fn print_of(message: &BorrowedMessage<'_>) -> String {
+/// The hash of `record`.
+pub(super) fn print_of(record: &Record<'_>) -> String {
     let mut bytes = Vec::new();
-    write_bytes(message, &mut bytes);
+    write_bytes(record, &mut bytes);
     print(&bytes)
 }
 

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use hexwatch_contract::site::Places;
 use hexwatch_contract::{Chunk, Clock, Partition};
-use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::BorrowedMessage;
 use tokio::sync::mpsc::Sender;
 
 use super::assignment::{self, Found, Obstacle, Standing};
+use super::fetch::{Batch, Message, Queue};
 use super::held::Held;
 use super::lane::Lane;
 use super::liveness::{Change, Liveness};
@@ -22,11 +21,8 @@ use super::watch::Watch;
 use super::{Event, ReadError, Settings};
 use crate::decode::Decoder;
 
-/// How long `poll` may wait where nothing is pending; also how fast a stop is seen.
+/// How long the fetching may be waited for where nothing is pending; also how fast a stop is seen.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
-
-/// After how many records the clock is looked at.
-const ROUND: u32 = 16;
 
 /// How often what is not about records is seen to, at least.
 const LOOK_AROUND: Duration = Duration::from_millis(50);
@@ -56,6 +52,8 @@ pub(super) struct Shared {
 pub(super) struct Run {
     settings: Settings,
     consumer: Arc<BaseConsumer<Watch>>,
+    /// Where records come; all else comes through the consumer itself.
+    queue: Arc<Queue>,
     shared: Shared,
     places: Arc<dyn Places>,
     clock: Arc<dyn Clock>,
@@ -82,6 +80,7 @@ impl Run {
         let liveness = Liveness::new(settings.lost_after, now, clock.now());
         Self {
             settings,
+            queue: Arc::new(Queue::of(consumer.clone())),
             consumer,
             shared,
             places,
@@ -107,31 +106,21 @@ impl Run {
     fn read(&mut self) -> Result<(), End> {
         self.find_partitions()?;
         // The borrow of a message must not hold the rest of us.
-        let consumer = self.consumer.clone();
-        let mut round = 0;
+        let queue = self.queue.clone();
+        let mut batch = Batch::default();
         let mut looked = Instant::now();
         loop {
-            // Without a wait librdkafka need not ask for the time.
-            let polled = consumer.poll(Duration::ZERO).or_else(|| {
-                let wait = if self.pending { self.settings.linger } else { IDLE_WAIT };
-                consumer.poll(wait)
-            });
-            match polled {
-                Some(Ok(message)) => {
-                    self.take(&message)?;
-                    round += 1;
-                }
-                Some(Err(error)) => self.judge(error)?,
-                None => {
-                    self.hand_over(|_| true)?;
-                    self.pending = false;
-                    round = ROUND;
+            queue.fill(&mut batch, if self.pending { self.settings.linger } else { IDLE_WAIT });
+            if batch.is_empty() {
+                self.hand_over(|_| true)?;
+                self.pending = false;
+            }
+            for message in batch.iter() {
+                match message {
+                    Ok(message) => self.take(message)?,
+                    Err(error) => self.judge(error)?,
                 }
             }
-            if round < ROUND {
-                continue;
-            }
-            round = 0;
             let now = Instant::now();
             if self.pending
                 && let Some(limit) = now.checked_sub(self.settings.chunk_age)
@@ -140,9 +129,20 @@ impl Run {
             }
             if now.saturating_duration_since(looked) >= LOOK_AROUND {
                 looked = now;
+                self.serve_client()?;
                 self.look_around()?;
             }
         }
+    }
+
+    /// Lets librdkafka tell what is no record: its statistics, its logs and errors of the client.
+    fn serve_client(&self) -> Result<(), End> {
+        let consumer = self.consumer.clone();
+        while let Some(told) = consumer.poll(Duration::ZERO) {
+            // Records of a partition are led to the queue before it is assigned.
+            told.map(drop).or_else(|error| self.judge(error))?;
+        }
+        Ok(())
     }
 
     fn find_partitions(&mut self) -> Result<(), End> {
@@ -186,7 +186,7 @@ impl Run {
         self.tell_ends()
     }
 
-    fn take(&mut self, message: &BorrowedMessage<'_>) -> Result<(), End> {
+    fn take(&mut self, message: Message<'_>) -> Result<(), End> {
         let (topic, partition) = (message.topic(), message.partition());
         let is_its = |lane: &Lane| lane.carries(topic, partition);
         if !self.lanes.get(self.last_lane).is_some_and(is_its) {
@@ -195,12 +195,14 @@ impl Run {
             self.last_lane = number;
         }
         let lane = &mut self.lanes[self.last_lane];
-        lane.prove(message).map_err(ReadError::remade)?;
-        if message.offset() < lane.next_offset() {
+        let mut headers = Vec::new();
+        let record = message.record(&mut headers);
+        lane.prove(&record).map_err(ReadError::remade)?;
+        if record.offset < lane.next_offset() {
             // Left over in the local queue from before partitions were assigned anew.
             return Ok(());
         }
-        lane.take(message);
+        lane.take(&record);
         self.pending = true;
         let (records, bytes) = lane.pending();
         if records >= self.settings.chunk_records || bytes >= self.settings.chunk_bytes {
@@ -249,12 +251,12 @@ impl Run {
                 let Some(figures) = statistics.partition(&partition.topic, partition.partition) else {
                     continue;
                 };
-                lane.observe(figures).map_err(|high| ReadError::OffsetLost {
-                    partition: lane.partition().clone(),
-                    offset: lane.next_offset(),
-                    low: 0,
-                    high,
-                })?;
+                if lane.observe(figures)
+                    && let Standing::Lost(error) =
+                        assignment::ask_about(&self.consumer, [(lane.partition(), lane.next_offset())])
+                {
+                    return Err(error.into());
+                }
             }
             self.tell_ends()?;
             self.send(Event::Progress(self.lanes.iter().map(Lane::progress).collect()))?;
@@ -274,13 +276,15 @@ impl Run {
 
     /// Assigns all partitions at our positions; what is held back has to be held back anew.
     fn assign_all(&mut self) -> Result<(), End> {
+        self.lanes.iter().for_each(|lane| self.queue.lead(lane.partition()));
         assignment::assign(&self.consumer, positions(&self.lanes))?;
         self.held.clear();
         self.hold_back()
     }
 
     fn find_added_partitions(&mut self) -> Result<(), End> {
-        let known = |topic: &str, partition| self.lanes.iter().any(|lane| lane.carries(topic, partition));
+        let known =
+            |topic: &str, partition| self.lanes.iter().any(|lane| lane.carries(topic.as_bytes(), partition));
         match assignment::discover(&self.consumer, &self.settings, known) {
             Ok(found) if found.is_empty() => self.wake_standing(),
             Ok(found) => {

@@ -4,16 +4,18 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use hexwatch_contract::{Offsets, Partition};
+use hexwatch_contract::{EventTime, Offsets, Partition};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
 
 use super::assignment::{self, Obstacle, PATIENCE};
 use super::mark::print_of;
 use super::watch::Watch;
 use super::{Mark, ReadError};
 use crate::Brokers;
+use crate::decode::Record;
 
 /// What a checkpoint counts on.
 #[derive(Clone, Debug, Default)]
@@ -177,10 +179,21 @@ fn remade(
         let partition = Partition::new(message.topic(), message.partition());
         if let Some(mark) = open.remove(&partition)
             && mark.offset == message.offset()
-            && mark.print != print_of(&message)
+            && mark.print != print_of(&bare(&message))
         {
             remade.push(partition);
         }
     }
     Ok(remade)
+}
+
+/// A message as its mark sees it, which does not look at headers.
+fn bare<'a>(message: &'a BorrowedMessage<'_>) -> Record<'a> {
+    Record {
+        offset: message.offset(),
+        timestamp: message.timestamp().to_millis().map(EventTime::from_millis),
+        key: message.key(),
+        value: message.payload(),
+        headers: &[],
+    }
 }

@@ -1,6 +1,7 @@
 //! The decoder of each topic.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
@@ -24,7 +25,7 @@ const BLOCK: usize = 200;
 struct Decoded {
     rows: RecordBatch,
     identities: Vec<u128>,
-    letters: Vec<DeadLetter>,
+    letters: Vec<Arc<DeadLetter>>,
 }
 
 impl Decoded {
@@ -36,7 +37,8 @@ impl Decoded {
         order.sort_by_key(|row| offsets[*row]);
         let identities: Vec<u128> = chunks.iter().flat_map(|chunk| chunk.events.identities.clone()).collect();
         assert_eq!(identities.len(), rows.num_rows(), "each row has an identity");
-        let mut letters: Vec<DeadLetter> = chunks.into_iter().flat_map(|chunk| chunk.dead_letters).collect();
+        let mut letters: Vec<Arc<DeadLetter>> =
+            chunks.into_iter().flat_map(|chunk| chunk.dead_letters).collect();
         letters.sort_by_key(|letter| letter.position.offset);
         let indices: UInt64Array = order.iter().map(|row| *row as u64).collect();
         Self {

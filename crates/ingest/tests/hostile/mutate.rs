@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use super::seeds::Dice;
+use super::seeds::{self, Dice};
 
 /// A damaged text grows no longer than this.
 const LONGEST: usize = 32 * 1024;
@@ -18,6 +18,32 @@ const DAMAGE: [&[u8]; 8] = [
     b"\xef\xbb\xbf",
     b"\xf0\x9f\x9a\xa8",
 ];
+
+/// What is done to texts, and how often.
+pub struct Damage {
+    pub inputs: u64,
+    /// Damaged texts of one seed.
+    pub block: u64,
+    pub texts: &'static [&'static str],
+    /// Put in place of other words.
+    pub words: &'static [&'static str],
+    /// Put around others.
+    pub brackets: &'static [(&'static str, &'static str)],
+}
+
+impl Damage {
+    /// Gives every damaged text to `read`, with what `open` made for its seed.
+    pub fn each<S>(&self, open: impl Fn() -> S + Sync, read: impl Fn(&S, &str) + Sync) {
+        seeds::run(self.inputs.div_ceil(self.block), |seed| {
+            let (mut dice, opened) = (Dice::new(seed), open());
+            for _ in 0..self.block {
+                let text = dice.pick(self.texts).as_bytes();
+                let bytes = mutate(&mut dice, text, self.words, self.brackets);
+                read(&opened, &String::from_utf8_lossy(&bytes));
+            }
+        });
+    }
+}
 
 /// `text` with a few things wrong with it. `words` are put in place of others, `brackets` around others.
 pub fn mutate(dice: &mut Dice, text: &[u8], words: &[&str], brackets: &[(&str, &str)]) -> Vec<u8> {

@@ -2,14 +2,10 @@
 
 use hexwatch_ingest::replay::Recorded;
 
-use super::mutate::mutate;
+use super::mutate::Damage;
 use super::oracle::{self, Json};
-use super::seeds::{self, Dice};
 
-const INPUTS: u64 = 100_000;
-const BLOCK: u64 = 1_000;
-
-const LINES: [&str; 5] = [
+const LINES: &[&str] = &[
     r#"{"topic":"iot","key":"d","timestamp":1767261600000,"value":{"id":"a","b": 1.0,"a":2},"other":[1]}"#,
     r#"{"topic":"iot","timestamp":5,"raw":"eyJhIjoxfQ=="}"#,
     r#"{"topic":"panic","key":null,"timestamp":5,"raw":null}"#,
@@ -43,20 +39,9 @@ const WORDS: &[&str] = &[
 
 #[test]
 fn a_line_is_read_as_it_stands_or_refused_with_a_reason() {
-    seeds::run(INPUTS / BLOCK, |seed| {
-        let mut dice = Dice::new(seed);
-        for _ in 0..BLOCK {
-            let line = mutate(&mut dice, dice_line(seed).as_bytes(), WORDS, &[("[", "]"), ("{\"a\":", "}")]);
-            // Lines of a file that are not text are refused by whoever reads the file.
-            if let Ok(line) = String::from_utf8(line) {
-                check(&line);
-            }
-        }
-    });
-}
-
-fn dice_line(seed: u64) -> &'static str {
-    LINES[usize::try_from(seed).unwrap() % LINES.len()]
+    let brackets = &[("[", "]"), ("{\"a\":", "}")];
+    let damage = Damage { inputs: 100_000, block: 1_000, texts: LINES, words: WORDS, brackets };
+    damage.each(|| (), |(), line| check(line));
 }
 
 fn check(line: &str) {

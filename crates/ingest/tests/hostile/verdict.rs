@@ -63,8 +63,8 @@ fn keeps_nothing_forbidden(letter: &DeadLetter, json: Option<&Json>) -> Result<(
     if letter.payload.is_some() && (letter.stage == Stage::Privacy || forbidden) {
         return Err(format!("refused at {} with its payload: {}", letter.stage.name(), letter.message));
     }
-    let said = [Some(&letter.message), letter.id.as_ref(), letter.field.as_ref()];
-    let opens = |text: &String| ADDRESSES.iter().any(|address| text.contains(address));
+    let said = [Some(&*letter.message), letter.id.as_deref(), letter.field.as_deref()];
+    let opens = |text: &str| ADDRESSES.iter().any(|address| text.contains(address));
     if forbidden && (letter.message.contains(SECRET) || said.into_iter().flatten().any(opens)) {
         return Err("the dead letter tells what its payload must not".into());
     }

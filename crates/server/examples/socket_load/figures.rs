@@ -69,7 +69,8 @@ struct Counted {
     heartbeats: Ages,
     cells: Ages,
     alarms: Ages,
-    presses: Ages,
+    /// By rule, what its records said of when they were sent.
+    sent: BTreeMap<String, Ages>,
     cells_bytes: u64,
     lost_changes: u64,
     failures: BTreeMap<String, u64>,
@@ -97,6 +98,8 @@ struct Cells {
 struct Alarm {
     site: String,
     seq: u64,
+    rule: String,
+    transition: String,
     key: String,
     emitted_at: EventTime,
 }
@@ -148,8 +151,9 @@ impl Figures {
         let last = seqs.insert(alarm.site, alarm.seq).unwrap_or(0);
         counted.lost_changes += alarm.seq.abs_diff(last + 1);
         counted.alarms.add(alarm.emitted_at);
-        if let Some(sent) = alarm.key.rsplit("press-").next().and_then(|sent| sent.parse().ok()) {
-            counted.presses.add(EventTime::from_millis(sent));
+        let sent = alarm.key.rsplit("sent-").next().and_then(|sent| sent.parse().ok());
+        if let Some(sent) = sent.filter(|_| alarm.transition == "raise") {
+            counted.sent.entry(alarm.rule).or_default().add(EventTime::from_millis(sent));
         }
     }
 
@@ -190,7 +194,9 @@ impl Figures {
         counted.heartbeats.line("heartbeat");
         counted.cells.line("cells, after closing");
         counted.alarms.line("alarm, after emitting");
-        counted.presses.line("panic press");
+        for (rule, ages) in &counted.sent {
+            ages.line(&format!("{rule}, after sending"));
+        }
         let bytes = counted.cells_bytes.checked_div(counted.cells.count()).unwrap_or(0);
         println!("cells message: {bytes} bytes on average");
         println!("alarm changes lost or doubled: {}", counted.lost_changes);

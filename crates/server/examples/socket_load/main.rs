@@ -6,8 +6,8 @@
 //! ```
 //!
 //! `--stalled` of the clients subscribe and never read. The age of a cells message is told from the event that closed
-//! its pane: that event's time is the message's watermark and the `--lateness`, in milliseconds. The age of a press is
-//! told from the time in its id (`press-MILLISECONDS`), which stands in the alarm's key.
+//! its pane: that event's time is the message's watermark and the `--lateness`, in milliseconds. The age of an
+//! alarm is told, rule by rule, from the time that its key ends in (`sent-MILLISECONDS`).
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures go to standard output")]
 

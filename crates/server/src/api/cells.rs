@@ -42,7 +42,7 @@ pub(crate) async fn explain(
     let rows = usize::from(risk.is_some());
     audit(&serving, &person, purpose_of(&headers), uri.path().to_owned(), rows).await?;
     risk.map(Json).ok_or_else(|| {
-        Problem::not_found(format!("cell {cell} has no risk yet"))
+        Problem::not_found(format!("cell {cell} has no risk at present"))
             .field("cell")
             .fix("GET /api/v1/cells lists the cells that have one; they are of resolution 11")
     })

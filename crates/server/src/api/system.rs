@@ -16,6 +16,10 @@ pub struct SystemFacts {
     pub queries: Vec<QueryStatus>,
     /// Records refused since the start, by reason.
     pub dead_letters: Vec<DeadLetterCount>,
+    /// Rows for Kafka that its producer has no room for: while there are any, nothing but safety topics is read.
+    pub rows_waiting: usize,
+    /// Rows for Kafka that were given up since the start.
+    pub rows_unpublished: u64,
 }
 
 /// A view or a rule.

@@ -108,6 +108,12 @@ impl AlarmBoard {
         true
     }
 
+    /// Whether the alarm was there before this change of it, and not held back; or is over with it.
+    pub(super) fn stands(&self, change: &Alarm) -> bool {
+        let before = self.standing.get(&change.alarm_id);
+        change.state == State::Normal || before.is_some_and(|(alarm, _)| alarm.state != State::Suppressed)
+    }
+
     fn stand(&mut self, alarm: Alarm, message: Bytes) {
         if alarm.state == State::Normal {
             self.standing.remove(&alarm.alarm_id);

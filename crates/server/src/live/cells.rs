@@ -1,11 +1,19 @@
 //! The cells as they stand. A client names the version it has and gets what is newer, merged: the newest wins, and
 //! there is nothing to queue.
+//!
+//! The site's own cells stay for good, calm or unknown as they may be. Records can come from anywhere, though: a cell
+//! elsewhere leaves once it has been calm for so long that nothing can correct it any more, so that the board follows
+//! what happens and not all that ever happened. Clients were told that it is calm; that it is gone they hear when all
+//! cells are sent to them again, which is seen to where many are.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
 
 use bytes::Bytes;
 use hexwatch_contract::live::{CellUpdate, Cells, Message};
-use hexwatch_contract::risk::CellRisk;
+use hexwatch_contract::risk::{CellRisk, Level};
 use hexwatch_contract::{Cell, EventTime};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::frame;
 
@@ -35,6 +43,16 @@ struct Standing {
     version: u64,
 }
 
+/// So many cells may be gone, at the least, before clients are sent all that are left.
+const GONE: usize = 1_024;
+
+/// Which cells stay, and how long others do.
+#[derive(Debug)]
+struct Keeping {
+    own: FxHashSet<Cell>,
+    others_for: Duration,
+}
+
 /// The latest risk of every cell.
 #[derive(Debug)]
 pub(super) struct CellBoard {
@@ -44,6 +62,14 @@ pub(super) struct CellBoard {
     replaced_at: u64,
     watermark: EventTime,
     cells: FxHashMap<Cell, Standing>,
+    /// Until this is said, every cell stays.
+    keeping: Option<Keeping>,
+    /// Calm cells that do not stay, by the end of the window in which they were last said to be.
+    calm: BTreeSet<(EventTime, Cell)>,
+    /// The newest version of a cell that is gone: whoever is older was not told that it is calm, and needs all cells.
+    gone_at: u64,
+    /// How many are gone since all cells were last sent to everybody.
+    gone: usize,
     /// Messages already made for the present version, by where they start: clients that are equally far behind share
     /// their bytes.
     made: FxHashMap<(u64, Format), Bytes>,
@@ -56,8 +82,21 @@ impl CellBoard {
             replaced_at: 0,
             watermark: EventTime::MIN,
             cells: FxHashMap::default(),
+            keeping: None,
+            calm: BTreeSet::new(),
+            gone_at: 0,
+            gone: 0,
             made: FxHashMap::default(),
         }
+    }
+
+    /// From now on only the cells of `own` stay for good; each other one leaves `others_for` after it was said to be
+    /// calm.
+    pub(super) fn keep(&mut self, own: FxHashSet<Cell>, others_for: Duration) {
+        self.keeping = Some(Keeping { own, others_for });
+        let standing = std::mem::take(&mut self.cells);
+        self.calm.clear();
+        standing.into_values().for_each(|standing| self.stand(standing));
     }
 
     /// Takes new risks; returns the new version, or `None` where nothing changed. A row of an older window than the
@@ -72,21 +111,58 @@ impl CellBoard {
         self.made.clear();
         if full {
             self.cells.clear();
-            self.replaced_at = version;
+            self.calm.clear();
+            self.replace();
         }
         for risk in risks {
             let stands = self.cells.get(&risk.cell);
             if stands.is_none_or(|stands| stands.risk.window_end <= risk.window_end) {
-                self.cells.insert(risk.cell, Standing { risk, version });
+                self.stand(Standing { risk, version });
             }
         }
+        self.forget();
         Some(version)
+    }
+
+    /// Everybody is sent all cells next.
+    fn replace(&mut self) {
+        self.replaced_at = self.version;
+        self.gone = 0;
+    }
+
+    fn stand(&mut self, standing: Standing) {
+        let (cell, end) = (standing.risk.cell, standing.risk.window_end);
+        let leaves = self.keeping.as_ref().is_some_and(|keeping| !keeping.own.contains(&cell));
+        let is_calm = standing.risk.n_events == 0 && standing.risk.level != Level::Unknown;
+        if let Some(before) = self.cells.insert(cell, standing) {
+            self.calm.remove(&(before.risk.window_end, cell));
+        }
+        if leaves && is_calm {
+            self.calm.insert((end, cell));
+        }
+    }
+
+    /// Lets the cells go that have been calm for long enough.
+    fn forget(&mut self) {
+        let Some(others_for) = self.keeping.as_ref().map(|keeping| keeping.others_for) else { return };
+        while let Some((_, cell)) =
+            self.calm.first().copied().filter(|(end, _)| *end + others_for <= self.watermark)
+        {
+            self.calm.pop_first();
+            let gone = self.cells.remove(&cell);
+            self.gone_at = self.gone_at.max(gone.map_or(0, |standing| standing.version));
+            self.gone += 1;
+        }
+        if self.gone >= self.cells.len().max(GONE) {
+            self.replace();
+        }
     }
 
     /// What a client that has `version` lacks; 0 has nothing, and gets all. `None` where nothing is newer.
     pub(super) fn since(&mut self, version: u64, format: Format) -> Option<Since> {
         // A version that was never given comes from nowhere; such a client gets all.
-        let from = if version < self.replaced_at || version > self.version { 0 } else { version };
+        let lacks_all = version < self.replaced_at.max(self.gone_at) || version > self.version;
+        let from = if lacks_all { 0 } else { version };
         if from == self.version {
             return None;
         }
@@ -192,6 +268,84 @@ pub(super) mod tests {
         board.publish(at(20_000), false, vec![risk(1, 20_000, 300)]);
         board.publish(at(21_000), false, vec![risk(1, 10_000, 900)]);
         assert_eq!(board.risk(Cell::from_index(1)).unwrap().score, Some(Hundredths(300)));
+    }
+
+    fn calm(cell: u64, window_end: i64) -> CellRisk {
+        CellRisk { n_events: 0, ..risk(cell, window_end, 0) }
+    }
+
+    /// A board on which cell 1 is the site's own, and others stay for a minute.
+    fn board() -> CellBoard {
+        let mut board = CellBoard::new();
+        board.keep(FxHashSet::from_iter([Cell::from_index(1)]), Duration::from_mins(1));
+        board
+    }
+
+    fn known(board: &CellBoard) -> Vec<u64> {
+        let mut known: Vec<u64> = board.known().into_iter().map(Cell::index).collect();
+        known.sort_unstable();
+        known
+    }
+
+    #[test]
+    fn a_cell_elsewhere_leaves_once_it_has_been_calm_for_long_and_the_sites_own_stays() {
+        let mut board = board();
+        let at = EventTime::from_millis;
+        let unknown = CellRisk { level: Level::Unknown, score: None, ..calm(4, 10_000) };
+        board.publish(
+            at(10_000),
+            false,
+            vec![calm(1, 10_000), calm(2, 10_000), risk(3, 10_000, 100), unknown],
+        );
+        board.publish(at(69_999), false, vec![risk(1, 60_000, 100)]);
+        assert_eq!(known(&board), [1, 2, 3, 4], "a late record may still correct it");
+        board.publish(at(70_000), false, vec![calm(1, 70_000)]);
+        assert_eq!(known(&board), [1, 3, 4], "what happens stays, and what is unknown");
+        board.publish(at(900_000), false, vec![calm(3, 80_000)]);
+        assert_eq!(known(&board), [1, 4]);
+    }
+
+    #[test]
+    fn something_new_in_a_calm_cell_keeps_it() {
+        let mut board = board();
+        let at = EventTime::from_millis;
+        board.publish(at(10_000), false, vec![calm(2, 10_000)]);
+        board.publish(at(60_000), false, vec![risk(2, 60_000, 100)]);
+        board.publish(at(100_000), false, vec![calm(1, 100_000)]);
+        assert_eq!(known(&board), [1, 2]);
+    }
+
+    #[test]
+    fn only_who_was_not_told_that_a_cell_is_calm_is_sent_all_of_them_once_it_is_gone() {
+        let mut board = board();
+        let at = EventTime::from_millis;
+        board.publish(at(5_000), false, vec![risk(2, 5_000, 900), risk(1, 5_000, 100)]);
+        let slow = board.since(0, Format::Json).unwrap().version;
+        board.publish(at(10_000), false, vec![calm(2, 10_000)]);
+        let quick = board.since(slow, Format::Json).unwrap().version;
+        board.publish(at(70_000), false, vec![risk(1, 70_000, 200)]);
+
+        let expected = vec![("000000000000001".to_owned(), 2.0)];
+        assert_eq!(read(&board.since(quick, Format::Json).unwrap()), (false, expected.clone()));
+        assert_eq!(read(&board.since(slow, Format::Json).unwrap()), (true, expected));
+    }
+
+    #[test]
+    fn a_million_places_leave_no_trace_and_everybody_is_told() {
+        let mut board = board();
+        let at = EventTime::from_millis;
+        board.publish(at(0), false, vec![risk(1, 0, 100)]);
+        let first = board.since(0, Format::Binary).unwrap().version;
+        for minute in 1..=100_i64 {
+            let end = minute * 60_000;
+            let places = (0..10_000).map(|place| 2 + place + 10_000 * u64::try_from(minute).unwrap());
+            board.publish(at(end), false, places.map(|place| calm(place, end)).collect());
+            assert!(board.cells.len() <= 10_001 && board.calm.len() <= 10_000, "{}", board.cells.len());
+        }
+        board.publish(at(102 * 60_000), false, vec![risk(1, 102 * 60_000, 300)]);
+        let expected = vec![("000000000000001".to_owned(), 3.0)];
+        assert_eq!(read(&board.since(first, Format::Json).unwrap()), (true, expected));
+        assert!(board.calm.is_empty());
     }
 
     #[test]

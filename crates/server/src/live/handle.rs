@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hexwatch_contract::alarm::{Alarm, AlarmId, Transition};
@@ -93,6 +94,12 @@ impl Live {
         self.shared.ready.store(true, Ordering::Release);
     }
 
+    /// Only the cells of `own` are kept for good; every other one leaves the picture `others_for` after it was last said
+    /// to be calm. That must be longer than a row can come late, or a correction of the past would pass for the present.
+    pub fn keep_cells(&self, own: impl IntoIterator<Item = Cell>, others_for: Duration) {
+        lock(&self.shared.cells).keep(own.into_iter().collect(), others_for);
+    }
+
     /// New risks of cells, up to `watermark`. `full`: cells that are not among them are gone.
     pub fn cells(&self, watermark: EventTime, full: bool, risks: Vec<CellRisk>) {
         if let Some(version) = lock(&self.shared.cells).publish(watermark, full, risks) {
@@ -111,11 +118,14 @@ impl Live {
     /// One change of an alarm, already in the alarm log. Changes of a site come in the order of `seq`; one that was
     /// already told changes nothing.
     pub fn alarm(&self, alarm: Alarm) {
-        let raised =
-            (alarm.transition == Transition::Raise).then(|| (Arc::clone(&alarm.rule), alarm.priority));
-        if !lock(&self.shared.alarms).push(alarm) {
+        let mut alarms = lock(&self.shared.alarms);
+        // What corrects a raise is told as one, and is the same alarm.
+        let is_raised = alarm.transition == Transition::Raise && !alarms.stands(&alarm);
+        let raised = is_raised.then(|| (Arc::clone(&alarm.rule), alarm.priority));
+        if !alarms.push(alarm) {
             return;
         }
+        drop(alarms);
         if let Some((rule, priority)) = raised {
             self.shared.metrics.alarm_raised(&rule, priority);
         }
@@ -284,8 +294,6 @@ impl Live {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use std::time::Duration;
-
     use hexwatch_contract::ManualClock;
     use hexwatch_contract::alarm::{Class, ConfirmLevel, Explain, Priority, State};
 
@@ -343,12 +351,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_raise_is_counted_once() {
+    fn a_raise_is_counted_once_however_often_it_is_corrected() {
         let clock = Arc::new(ManualClock::at(EventTime::from_millis(0)));
         let metrics = Metrics::new();
         let live = Live::new(clock.clone(), clock, metrics.clone());
         live.alarm(alarm("a", 1, State::Unack));
         live.alarm(alarm("a", 1, State::Unack));
+        live.alarm(alarm("a", 2, State::Acked));
         let text = metrics.render();
         assert!(text.contains("hexwatch_alarms_total{rule=\"R06\",priority=\"2\"} 1"), "{text}");
     }

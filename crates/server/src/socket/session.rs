@@ -8,14 +8,16 @@ use bytes::Bytes;
 use futures::StreamExt;
 use hexwatch_contract::live::{Hello, Message};
 use tokio::sync::watch;
-use tokio::time::error::Elapsed;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
+use super::start::Start;
 use super::subscribe::{self, After, Subscription};
-use super::wire::{self, Kind, Socket};
+use super::wire::{self, Kind, Socket, Untaken};
+use crate::access::Person;
+use crate::api::reading::audit;
 use crate::live::{Cursor, Format, Live, Next};
 use crate::serving::Serving;
 
@@ -35,8 +37,26 @@ enum End {
     Silent,
     /// The client broke the protocol or a limit.
     Refused,
+    /// The audit takes no more, and what is not audited is not handed out.
+    Unaudited,
     /// The server ends.
     Shutdown,
+}
+
+impl From<Untaken> for End {
+    fn from(untaken: Untaken) -> Self {
+        match untaken {
+            Untaken::Stalled => Self::Stalled,
+            Untaken::Gone => Self::Left,
+        }
+    }
+}
+
+/// Who reads, and what for.
+#[derive(Clone, Debug)]
+pub(super) struct Reader {
+    pub(super) person: Person,
+    pub(super) purpose: Option<String>,
 }
 
 /// What a client is told next.
@@ -73,6 +93,7 @@ impl Watches {
 pub(super) struct Session {
     socket: Socket,
     serving: Arc<Serving>,
+    reader: Reader,
     watches: Watches,
     subscription: Option<Subscription>,
     cells_read: u64,
@@ -86,11 +107,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(socket: Socket, serving: Arc<Serving>) -> Self {
+    pub(super) fn new(socket: Socket, serving: Arc<Serving>, reader: Reader) -> Self {
         let watches = Watches::on(&serving.app.live);
         Self {
             socket,
             serving,
+            reader,
             watches,
             subscription: None,
             cells_read: 0,
@@ -169,12 +191,15 @@ impl Session {
             // Pings are answered by the socket itself.
             Some(Ok(Frame::Ping(_) | Frame::Pong(_) | Frame::Frame(_))) => Ok(()),
             Some(Err(Error::Capacity(_) | Error::Protocol(_) | Error::Utf8(_))) => Err(End::Refused),
-            Some(Ok(Frame::Close(_)) | Err(_)) | None => Err(End::Left),
+            Some(Err(error)) => Err(Untaken::from(error).into()),
+            Some(Ok(Frame::Close(_))) | None => Err(End::Left),
         }
     }
 
     /// Starts from the beginning: who speaks, all cells, the alarms asked for; then what is new.
     async fn subscribe(&mut self, mut subscription: Subscription) -> Result<(), End> {
+        let start = Start::of(&self.serving.app.live, &subscription);
+        self.audit(&start).await?;
         let about = &self.serving.app.about;
         let hello = Message::Hello(Hello {
             version: about.version.clone(),
@@ -184,7 +209,7 @@ impl Session {
         self.send_message(&hello).await?;
         let (cells, alarms, health) = (subscription.cells, subscription.alarms, subscription.health);
         // Needed once: a client may name as many sites as its message holds.
-        let after = std::mem::replace(&mut subscription.after, After::Standing);
+        subscription.after = After::Standing;
         self.subscription = Some(subscription);
         self.cells_read = 0;
         (self.alarms_left, self.resuming) = (false, false);
@@ -195,29 +220,20 @@ impl Session {
             self.send_health().await?;
         }
         if alarms {
-            self.resume(after).await?;
+            for message in start.standing {
+                self.feed(Kind::Text, &message).await?;
+            }
+            self.alarms_read = start.read;
+            (self.alarms_left, self.resuming) = (true, true);
         }
         Ok(())
     }
 
-    async fn resume(&mut self, after: After) -> Result<(), End> {
-        let latest = self.serving.app.live.latest_seq();
-        // A number that was never given is another log's: the client sees that in `resumed`, and hears what is new.
-        let within =
-            |site: &String, seq: u64| (site.clone(), latest.get(site).map_or(0, |last| seq.min(*last)));
-        self.alarms_read = match after {
-            After::Standing => {
-                let (messages, complete) = self.serving.app.live.standing_messages();
-                for message in messages {
-                    self.feed(Kind::Text, &message).await?;
-                }
-                complete
-            }
-            After::All(seq) => latest.keys().map(|site| within(site, seq)).collect(),
-            After::Each(cursor) => cursor.iter().map(|(site, seq)| within(site, *seq)).collect(),
-        };
-        (self.alarms_left, self.resuming) = (true, true);
-        Ok(())
+    /// A subscription is a read by a person. It is audited before anything of it is sent.
+    async fn audit(&self, start: &Start) -> Result<(), End> {
+        let Reader { person, purpose } = &self.reader;
+        let audited = audit(&self.serving, person, purpose.clone(), start.what.clone(), start.owed).await;
+        audited.map_err(|_| End::Unaudited)
     }
 
     /// Sends the next page of changes after what was read; once there is none, says so where that is owed.
@@ -303,21 +319,21 @@ impl Session {
 
     /// Takes one message on its way, or finds that the client does not take it.
     async fn feed(&mut self, kind: Kind, payload: &Bytes) -> Result<(), End> {
-        let within = self.serving.app.limits.send_timeout;
-        taken(&timeout(within, wire::feed(&mut self.socket, kind, payload)).await)
+        let patience = self.serving.app.limits.send_timeout;
+        Ok(wire::feed(&mut self.socket, kind, payload, patience).await?)
     }
 
     async fn flush(&mut self) -> Result<(), End> {
-        taken(&timeout(self.serving.app.limits.send_timeout, wire::flush(&mut self.socket)).await)
+        let patience = self.serving.app.limits.send_timeout;
+        Ok(wire::flush(&mut self.socket, patience).await?)
     }
 
     async fn ping(&mut self, silence: Duration) -> Result<(), End> {
-        use futures::SinkExt;
         if self.heard_at.elapsed() > silence {
             return Err(End::Silent);
         }
-        let sent = self.socket.send(Frame::Ping(Bytes::new()));
-        taken(&timeout(self.serving.app.limits.send_timeout, sent).await)
+        let patience = self.serving.app.limits.send_timeout;
+        Ok(wire::ping(&mut self.socket, patience).await?)
     }
 
     async fn say_goodbye(&mut self, end: End) {
@@ -325,6 +341,7 @@ impl Session {
             // Nobody is there to hear it.
             End::Left | End::Stalled => return,
             End::Silent => (CloseCode::Again, "no ping was answered; connect again and resume by seq"),
+            End::Unaudited => (CloseCode::Again, "reads cannot be audited at present; connect again"),
             End::Refused => (CloseCode::Policy, "the message broke the protocol or was too large"),
             End::Shutdown => (CloseCode::Away, "the server is going away; connect again and resume by seq"),
         };
@@ -336,13 +353,4 @@ impl Session {
 /// Plain data: serialising it cannot fail.
 fn serialised(message: &Message) -> Bytes {
     serde_json::to_vec(message).unwrap_or_default().into()
-}
-
-/// What became of something that was sent.
-fn taken(sent: &Result<Result<(), Error>, Elapsed>) -> Result<(), End> {
-    match sent {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) => Err(End::Left),
-        Err(_) => Err(End::Stalled),
-    }
 }

@@ -22,7 +22,7 @@ use hexwatch_server::{
 };
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -132,7 +132,8 @@ pub async fn start(accounts: Accounts, limits: Limits) -> Running {
     let metrics = Metrics::new();
     let live = Live::new(clock.clone(), clock, metrics.clone());
     let log = Arc::new(Log::default());
-    let (audit, audits) = mpsc::channel(64);
+    // More than any test reads: none of them has to drain it.
+    let (audit, audits) = mpsc::channel(1 << 20);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let shutdown = CancellationToken::new();
@@ -289,6 +290,15 @@ impl Client {
     pub async fn connect(running: &Running) -> Self {
         let request = format!("ws://{}/ws", running.address).into_client_request().unwrap();
         Self(tokio_tungstenite::connect_async(request).await.unwrap().0)
+    }
+
+    /// A client for which its kernel takes no more than so many bytes while it does not read.
+    pub async fn with_receive_buffer(running: &Running, bytes: u32) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(bytes).unwrap();
+        let stream = MaybeTlsStream::Plain(socket.connect(running.address).await.unwrap());
+        let request = format!("ws://{}/ws", running.address).into_client_request().unwrap();
+        Self(tokio_tungstenite::client_async(request, stream).await.unwrap().0)
     }
 
     pub async fn subscribed(running: &Running, message: &str) -> Self {

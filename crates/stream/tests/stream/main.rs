@@ -2,9 +2,11 @@
 //! The engine over whole streams: the same rows live as over history, whatever the order, the batching
 //! and the restarts.
 
+mod duplicates;
 mod equality;
 mod files;
 mod laws;
+mod lending;
 mod progress;
 mod refusals;
 mod restart;

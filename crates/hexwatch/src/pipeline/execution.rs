@@ -1,0 +1,90 @@
+//! How the machine's effects are executed: in their order, each to its end before the next begins.
+
+use anyhow::{Context as _, Result};
+use hexwatch::machine::Effect;
+use hexwatch_contract::alarm::{Alarm, Transition};
+use hexwatch_contract::{DeadLetter, Stage};
+use hexwatch_stream::ViewRows;
+
+use super::rows::keyed_json;
+use super::worker::Worker;
+
+impl Worker {
+    /// Executes `effects` in their order, each to its end before the next begins.
+    pub(crate) fn execute(&mut self, effects: Vec<Effect>) -> Result<()> {
+        effects.into_iter().try_for_each(|effect| self.execute_one(effect))
+    }
+
+    fn execute_one(&mut self, effect: Effect) -> Result<()> {
+        match effect {
+            Effect::Log(changes) => {
+                self.log
+                    .append(&changes)
+                    .context("writing the alarm log: free the disk, then start again")?;
+                self.alarm_changes += changes.len() as u64;
+            }
+            Effect::Tell(change) => {
+                // Sockets first: Kafka's queue may be full, and then it waits.
+                self.live.alarm((*change).clone());
+                self.note_latency(&change);
+                self.outlet.alarm(&change);
+            }
+            Effect::Republish(change) => self.outlet.alarm(&change),
+            Effect::Answer(done) => {
+                if let Some(answer) = self.answer.take() {
+                    // Whoever asked may have gone; the change stands either way.
+                    let _ = answer.send(*done);
+                }
+            }
+            Effect::Refuse(letter) => self.refuse(&letter),
+            Effect::Account(topic, account) => {
+                *self.totals.entry(topic).or_default() += account;
+                self.metrics.records_accounted(topic.name(), &account);
+                self.sources.accounted(topic, &account);
+            }
+            Effect::Publish(rows) => self.publish(&rows)?,
+            Effect::Watermark(watermark) => self.live.watermark_advanced(watermark),
+            Effect::Risks(watermark, risks) => {
+                for risk in &risks {
+                    self.outlet.risk(risk);
+                }
+                self.live.cells(watermark, false, risks);
+            }
+        }
+        Ok(())
+    }
+
+    /// How long the records behind a raise have been with Kafka; a recording's say nothing about that.
+    fn note_latency(&self, change: &Alarm) {
+        if change.transition == Transition::Raise
+            && self.event_clock.is_none()
+            && let Some(in_kafka_since) = self.arrivals.of(&change.inputs)
+        {
+            self.metrics.alarm_pushed(self.wall_clock.now().since(in_kafka_since));
+        }
+    }
+
+    /// Counts and publishes a refused record.
+    fn refuse(&mut self, letter: &DeadLetter) {
+        self.metrics.records_refused(letter.meant_for.name(), letter.stage, 1);
+        self.sources.refused(letter);
+        // A payload refused for privacy is not in the letter; its reason may be told.
+        debug_assert!(letter.stage != Stage::Privacy || letter.payload.is_none());
+        self.outlet.dead_letter(letter);
+    }
+
+    fn publish(&self, rows: &ViewRows) -> Result<()> {
+        if !self.outlet.is_open() {
+            return Ok(());
+        }
+        let key = self.view_keys.get(&rows.view).map(Vec::as_slice).unwrap_or_default();
+        let gone = keyed_json(&rows.withdrawn, key)?;
+        for (key, _) in gone {
+            self.outlet.withdraw(&rows.view, &key);
+        }
+        for (key, json) in keyed_json(&rows.records, key)? {
+            self.outlet.view(&rows.view, &key, &json);
+        }
+        Ok(())
+    }
+}

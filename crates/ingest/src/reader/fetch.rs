@@ -1,0 +1,211 @@
+//! Records by the batch. The safe client hands them over one by one, each with an event of its own, which costs about
+//! as much as decoding a third of the record; librdkafka itself can fill an array. This is the one module of hexwatch
+//! with unsafe code (`tests/architecture.rs` sees to that): it owns the queue and the messages, and gives out only
+//! borrowed [`Record`]s.
+#![allow(unsafe_code, reason = "the safe client has no call for many messages at once")]
+
+use std::ffi::{CStr, CString, c_int};
+use std::ptr::NonNull;
+use std::slice;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hexwatch_contract::{EventTime, Partition};
+use rdkafka::bindings::{
+    rd_kafka_consume_batch_queue, rd_kafka_header_get_all, rd_kafka_headers_t, rd_kafka_message_destroy,
+    rd_kafka_message_headers, rd_kafka_message_t, rd_kafka_message_timestamp, rd_kafka_queue_destroy,
+    rd_kafka_queue_forward, rd_kafka_queue_get_partition, rd_kafka_queue_new, rd_kafka_queue_t,
+    rd_kafka_resp_err_t, rd_kafka_timestamp_type_t, rd_kafka_topic_name,
+};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::watch::Watch;
+use crate::decode::Record;
+
+/// So many records are taken at most before the loop looks at anything else.
+const BATCH: usize = 256;
+
+/// The queue to which librdkafka fetches the records of the partitions that were [led](Queue::lead) to it. All that is
+/// not a record, statistics and errors of the client, still comes through the consumer's `poll`.
+pub(super) struct Queue {
+    native: NonNull<rd_kafka_queue_t>,
+    /// Whom the queue belongs to, and must not outlive.
+    consumer: Arc<BaseConsumer<Watch>>,
+}
+
+// SAFETY: librdkafka's queues have a lock of their own and may be used from any thread.
+unsafe impl Send for Queue {}
+// SAFETY: as above.
+unsafe impl Sync for Queue {}
+
+impl Queue {
+    pub(super) fn of(consumer: Arc<BaseConsumer<Watch>>) -> Self {
+        // SAFETY: the client lives as long as `consumer`, and a new queue is never null.
+        let native = unsafe { NonNull::new_unchecked(rd_kafka_queue_new(consumer.client().native_ptr())) };
+        Self { native, consumer }
+    }
+
+    /// Leads the records of `partition` here, from its next assignment on.
+    pub(super) fn lead(&self, partition: &Partition) {
+        // A name that holds a zero is no topic's.
+        let Ok(topic) = CString::new(&*partition.topic) else { return };
+        let client = self.consumer.client().native_ptr();
+        // SAFETY: the client lives; the partition's queue is a reference that is given back here.
+        unsafe {
+            let own = rd_kafka_queue_get_partition(client, topic.as_ptr(), partition.partition);
+            if !own.is_null() {
+                rd_kafka_queue_forward(own, self.native.as_ptr());
+                rd_kafka_queue_destroy(own);
+            }
+        }
+    }
+
+    /// Fills `batch` anew with what has been fetched; waits up to `patience` for a first record where there is none.
+    pub(super) fn fill(&self, batch: &mut Batch, patience: Duration) {
+        batch.clear();
+        self.append(batch, BATCH, Duration::ZERO);
+        if batch.messages.is_empty() && !patience.is_zero() {
+            // With room for more librdkafka would wait for more.
+            self.append(batch, 1, patience);
+        }
+    }
+
+    fn append(&self, batch: &mut Batch, most: usize, patience: Duration) {
+        let millis = c_int::try_from(patience.as_millis()).unwrap_or(c_int::MAX);
+        batch.messages.reserve(most);
+        // SAFETY: there is room for `most` pointers, and as many are valid afterwards as the call says.
+        unsafe {
+            let room = batch.messages.as_mut_ptr().add(batch.messages.len());
+            let filled = rd_kafka_consume_batch_queue(self.native.as_ptr(), millis, room, most);
+            let filled = usize::try_from(filled).unwrap_or(0);
+            batch.messages.set_len(batch.messages.len() + filled);
+        }
+    }
+}
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: it was made by `of`, and nobody has it any more.
+        unsafe { rd_kafka_queue_destroy(self.native.as_ptr()) }
+    }
+}
+
+/// Messages of librdkafka's, until they are given back.
+#[derive(Default)]
+pub(super) struct Batch {
+    messages: Vec<*mut rd_kafka_message_t>,
+}
+
+// SAFETY: the messages are this batch's alone.
+unsafe impl Send for Batch {}
+
+impl Batch {
+    pub(super) fn is_empty(&self) -> bool {
+        self.messages.is_empty()
+    }
+
+    /// The messages in their order, each of them a record or an error.
+    pub(super) fn iter(&self) -> impl Iterator<Item = Result<Message<'_>, KafkaError>> {
+        self.messages.iter().map(|message| {
+            // SAFETY: a message is valid until it is given back, which takes `&mut self`.
+            let raw: &rd_kafka_message_t = unsafe { &**message };
+            match raw.err {
+                rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(Message { raw }),
+                rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
+                    Err(KafkaError::PartitionEOF(raw.partition))
+                }
+                code => Err(KafkaError::MessageConsumption(RDKafkaErrorCode::from(code))),
+            }
+        })
+    }
+
+    fn clear(&mut self) {
+        for message in self.messages.drain(..) {
+            // SAFETY: it came from librdkafka, and is given back once.
+            unsafe { rd_kafka_message_destroy(message) }
+        }
+    }
+}
+
+impl Drop for Batch {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// One record in librdkafka's memory.
+#[derive(Clone, Copy)]
+pub(super) struct Message<'a> {
+    raw: &'a rd_kafka_message_t,
+}
+
+impl<'a> Message<'a> {
+    pub(super) fn partition(self) -> i32 {
+        self.raw.partition
+    }
+
+    /// The topic's name.
+    pub(super) fn topic(self) -> &'a [u8] {
+        // SAFETY: the topic is held by the message, and its name ends with a zero.
+        unsafe { CStr::from_ptr(rd_kafka_topic_name(self.raw.rkt)) }.to_bytes()
+    }
+
+    /// The record, whose headers are added to `headers`; those without a value are left out.
+    pub(super) fn record<'h>(self, headers: &'h mut Vec<(&'a str, &'a [u8])>) -> Record<'h>
+    where
+        'a: 'h,
+    {
+        self.read_headers(headers);
+        let raw = self.raw;
+        Record {
+            offset: raw.offset,
+            timestamp: self.timestamp(),
+            // SAFETY: key and payload belong to the message for as long as it is borrowed.
+            key: unsafe { bytes(raw.key.cast(), raw.key_len) },
+            value: unsafe { bytes(raw.payload.cast(), raw.len) },
+            headers,
+        }
+    }
+
+    fn timestamp(self) -> Option<EventTime> {
+        let mut kind = rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
+        // SAFETY: the message is valid.
+        let millis = unsafe { rd_kafka_message_timestamp(self.raw, &raw mut kind) };
+        let is_there = kind != rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE && millis != -1;
+        is_there.then(|| EventTime::from_millis(millis))
+    }
+
+    fn read_headers(self, into: &mut Vec<(&'a str, &'a [u8])>) {
+        let mut headers: *mut rd_kafka_headers_t = std::ptr::null_mut();
+        // SAFETY: the headers belong to the message, and so do their names and values.
+        unsafe {
+            let found = rd_kafka_message_headers(self.raw, &raw mut headers);
+            if found != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return;
+            }
+            for number in 0.. {
+                let (mut name, mut value, mut length) = (std::ptr::null(), std::ptr::null(), 0);
+                let read =
+                    rd_kafka_header_get_all(headers, number, &raw mut name, &raw mut value, &raw mut length);
+                if read != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    return;
+                }
+                // A name that is no text is none that we look for.
+                if let (Ok(name), Some(value)) = (CStr::from_ptr(name).to_str(), bytes(value.cast(), length))
+                {
+                    into.push((name, value));
+                }
+            }
+        }
+    }
+}
+
+/// The bytes at `start`; `None` for a null.
+///
+/// # Safety
+/// They must be valid for as long as the caller says.
+unsafe fn bytes<'a>(start: *const u8, length: usize) -> Option<&'a [u8]> {
+    // SAFETY: by the caller.
+    (!start.is_null()).then(|| unsafe { slice::from_raw_parts(start, length) })
+}

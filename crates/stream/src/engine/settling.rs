@@ -1,0 +1,164 @@
+//! How queries come to give what is due: all at once within a step, or group by group, lent to whoever runs them while
+//! the engine takes more. Results come out the same.
+
+use std::collections::BTreeSet;
+
+use hexwatch_contract::{EventTime, Partition, Topic};
+
+use super::{Engine, Input};
+use crate::checkpoint::{Checkpoint, Place};
+use crate::effects::Effects;
+use crate::error::StreamError;
+use crate::group::{Due, Group, Loan, Returned, Until};
+
+impl Engine {
+    /// Takes one input at `now`, the engine's event clock, and gives all that follows. Nothing may be lent.
+    pub fn step(&mut self, now: EventTime, input: Input) -> Result<Effects, StreamError> {
+        let mut effects = Effects::default();
+        self.accept(now, input, &mut effects)?;
+        self.settle(now, &mut effects)?;
+        Ok(effects)
+    }
+
+    /// Takes one input like [`Engine::step`], and leaves what looks at many rows for later: to [`Engine::due`] and
+    /// [`Engine::lend`], or to the next `step`. Filters still give at once. Results come out the same; until then there
+    /// is no checkpoint.
+    pub fn step_ahead(&mut self, now: EventTime, input: Input) -> Result<Effects, StreamError> {
+        let mut effects = Effects::default();
+        self.accept(now, input, &mut effects)?;
+        self.give_filters(&mut effects)?;
+        Ok(effects)
+    }
+
+    /// The groups of queries of which something is due at `now`, in the order in which they are told.
+    pub fn due(&mut self, now: EventTime) -> Vec<Due> {
+        self.merge(now);
+        let (merged, unread) = (self.watermarks.merged(), self.unread());
+        self.groups
+            .iter()
+            .enumerate()
+            .filter_map(|(number, group)| group.due(number, merged, &unread))
+            .collect()
+    }
+
+    /// Lends what is due. `None` where it is not there.
+    pub fn lend(&mut self, due: Due) -> Option<Loan> {
+        let (until, unread) = (self.until(), self.unread());
+        let group = self.groups.get_mut(due.group).filter(|group| !group.is_lent())?;
+        Some(group.lend(due.group, until, &unread))
+    }
+
+    /// Takes back what was lent, and gives what it found.
+    pub fn take_back(&mut self, now: EventTime, returned: Returned) -> Result<Effects, StreamError> {
+        let mut effects = returned.into_effects(&mut self.groups);
+        self.tell_watermark(now, &mut effects);
+        Ok(effects)
+    }
+
+    /// How many rows wait for a group of queries that has not taken them, at most.
+    #[must_use]
+    pub fn untaken(&self) -> usize {
+        self.groups.iter().map(Group::waiting).max().unwrap_or(0)
+    }
+
+    /// Begins to bring everything to one point, for a checkpoint: time stands still, and what comes in waits, told
+    /// ahead where one row is enough for that. It is reached when nothing is [due](Engine::due) and nothing lent.
+    pub fn close(&mut self, now: EventTime) {
+        if !self.is_restoring() {
+            self.merge(now);
+            self.closing = true;
+        }
+    }
+
+    /// Whether [`Engine::close`] was called and [`Engine::reopen`] was not.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
+    /// Ends what [`Engine::close`] began: takes what waited.
+    pub fn reopen(&mut self, now: EventTime) -> Result<Effects, StreamError> {
+        let mut effects = Effects::default();
+        if std::mem::take(&mut self.closing) {
+            self.unpark(now, &mut effects)?;
+            self.give_filters(&mut effects)?;
+        }
+        Ok(effects)
+    }
+
+    /// Where a restart has to take up, as of the effects returned so far. `None` while what a checkpoint
+    /// covers is still being read again: that checkpoint holds; and while something is due.
+    #[must_use]
+    pub fn checkpoint(&self) -> Option<Checkpoint> {
+        let merged = self.watermarks.merged();
+        if self.is_restoring() || !self.groups.iter().all(|group| group.is_settled(merged)) {
+            return None;
+        }
+        let resumption = |(partition, place): (&Partition, &Place)| {
+            let (watermark, _) = self.watermarks.of(partition)?;
+            place.resumption(partition, watermark)
+        };
+        Some(Checkpoint {
+            watermark: self.watermark(),
+            partitions: self.places.iter().filter_map(resumption).collect(),
+            absences: self.groups.iter().flat_map(Group::snapshots).collect(),
+        })
+    }
+
+    /// Lets every query give what the watermark allows.
+    fn settle(&mut self, now: EventTime, effects: &mut Effects) -> Result<(), StreamError> {
+        if self.groups.iter().any(Group::is_lent) {
+            return Err(StreamError::Lent);
+        }
+        self.merge(now);
+        self.give_filters(effects)?;
+        let (until, unread) = (self.until(), self.unread());
+        for group in &mut self.groups {
+            settle_one(group, &until, &unread, effects)?;
+        }
+        self.tell_watermark(now, effects);
+        Ok(())
+    }
+
+    fn merge(&mut self, now: EventTime) {
+        if !self.closing {
+            self.watermarks.merge(now);
+        }
+    }
+
+    /// How far results may be given. Where there is no more to come every window closes.
+    fn until(&self) -> Until {
+        let (merged, lateness) = (self.watermarks.merged(), self.config.default_lateness);
+        let horizon = self.config.correction_horizon;
+        if self.finished {
+            let known = self.watermarks.latest().unwrap_or(EventTime::MIN).max(merged);
+            return Until { merged, watermark: EventTime::MAX, known, lateness, horizon };
+        }
+        Until { merged, watermark: merged, known: merged, lateness, horizon }
+    }
+
+    /// Tells how far every query has given, where that has moved.
+    fn tell_watermark(&mut self, now: EventTime, effects: &mut Effects) {
+        let merged = self.watermarks.merged();
+        let given = self.groups.iter().map(Group::given).min().unwrap_or(merged);
+        if given > self.given {
+            self.given = given;
+            effects.watermark = Some(given);
+            self.drop_before(now);
+        }
+    }
+}
+
+/// A group that has something to rebuild does so first, and gives on the way.
+fn settle_one(
+    group: &mut Group,
+    until: &Until,
+    unread: &BTreeSet<Topic>,
+    effects: &mut Effects,
+) -> Result<(), StreamError> {
+    let is_last = until.watermark > until.merged;
+    while group.due(0, until.merged, unread).is_some() {
+        group.run(until, unread, effects)?;
+    }
+    if is_last && !group.is_rebuilding() { group.run(until, unread, effects) } else { Ok(()) }
+}
