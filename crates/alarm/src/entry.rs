@@ -112,7 +112,7 @@ impl Entry {
     /// Whether people are to hear that the findings have come to `verdict`. Of an alarm that a person has judged false
     /// they hear no more, unless a second source confirms it or nothing is left of it.
     pub(crate) fn may_tell(&self, verdict: &Verdict) -> bool {
-        !self.standing.is_judged_false || !verdict.holds || self.is_confirmed_anew(verdict)
+        !self.standing.is_judged_false || !verdict.holds() || self.is_confirmed_anew(verdict)
     }
 
     /// Whether a second source has confirmed the alarm since it was told last.

@@ -126,21 +126,55 @@ fn names_an_earlier_alarm(hit: &RuleHit) -> Option<AlarmId> {
     (hit.transition == Transition::Confirm).then(|| AlarmId::of(&hit.rule, hit.rule_version, key, start))
 }
 
+/// What the findings come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) enum Upshot {
+    /// Nothing holds that can stand at the beginning of an alarm.
+    #[default]
+    Nothing,
+    /// The device was not to be believed when it began.
+    HeldBack,
+    /// What the rule looks for is there.
+    Active,
+    /// It is there no longer.
+    Returned,
+    /// The rule has judged it no alarm at all.
+    Rejected,
+}
+
+impl Upshot {
+    /// What a finding that counts comes to, told as `transition`; `None` where that changes nothing.
+    pub(crate) const fn of(transition: Transition) -> Option<Self> {
+        match transition {
+            Transition::Suppress => Some(Self::HeldBack),
+            Transition::Raise | Transition::Escalate | Transition::Confirm => Some(Self::Active),
+            Transition::Return | Transition::Clear => Some(Self::Returned),
+            Transition::Reject => Some(Self::Rejected),
+            _ => None,
+        }
+    }
+
+    /// Whether what the rule looks for is there, believed or not.
+    pub(crate) const fn is_active(self) -> bool {
+        matches!(self, Self::HeldBack | Self::Active)
+    }
+}
+
 /// What follows from the findings, beside the content.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Verdict {
-    /// Whether anything holds that can stand at the beginning of an alarm.
-    pub(crate) holds: bool,
-    /// Whether its device was not to be believed when it began.
-    pub(crate) suppressed: bool,
-    /// Whether what the rule looks for is still there.
-    pub(crate) active: bool,
-    /// Whether the rule judged it no alarm at all.
-    pub(crate) rejected: bool,
+    pub(crate) upshot: Upshot,
     /// The last change that the findings make, and when.
     pub(crate) last: Option<(Transition, EventTime)>,
     /// Every change that they make.
     pub(crate) taken: BTreeSet<Transition>,
+}
+
+impl Verdict {
+    /// Whether anything holds.
+    pub(crate) fn holds(&self) -> bool {
+        self.upshot != Upshot::Nothing
+    }
 }
 
 /// The findings that count, in the order of event time, the one that opens the alarm first.
@@ -158,12 +192,11 @@ impl<'a> Judgement<'a> {
             ordered.iter().find(is_raise).or_else(|| ordered.iter().find(|finding| finding.opens())).copied();
         let mut judgement = Self { counted: Vec::new(), verdict: Verdict::default() };
         let Some(opener) = opener else { return judgement };
-        judgement.verdict =
-            Verdict { holds: true, suppressed: opener.doubt.is_some(), active: true, ..Verdict::default() };
         if opener.doubt.is_some() {
             judgement.count(opener, Transition::Suppress);
             return judgement;
         }
+        judgement.verdict.upshot = Upshot::Active;
         judgement.count(opener, opener.told_as());
         // What a rule found before that belongs to another time.
         for finding in ordered.into_iter().filter(|finding| finding.at >= opener.at) {
@@ -173,36 +206,28 @@ impl<'a> Judgement<'a> {
     }
 
     fn count(&mut self, finding: &'a Finding, told_as: Transition) {
+        let verdict = &mut self.verdict;
+        verdict.upshot = Upshot::of(told_as).unwrap_or(verdict.upshot);
+        verdict.last = Some((told_as, finding.at));
+        verdict.taken.insert(told_as);
         self.counted.push(finding);
-        self.verdict.last = Some((told_as, finding.at));
-        self.verdict.taken.insert(told_as);
     }
 
     fn weigh(&mut self, finding: &'a Finding) {
-        let told_as = finding.told_as();
-        if self.verdict.taken.contains(&told_as) {
-            return;
-        }
-        let verdict = &mut self.verdict;
+        let (told_as, verdict) = (finding.told_as(), &self.verdict);
         let counts = match told_as {
+            _ if verdict.taken.contains(&told_as) => false,
             Transition::Comment => true,
             // A faulty device gives nothing to build on, and never an all-clear.
             _ if finding.doubt.is_some() => false,
-            Transition::Escalate => !verdict.rejected,
             Transition::Confirm => true,
-            Transition::Return | Transition::Clear | Transition::Reject => verdict.active,
+            Transition::Escalate => verdict.upshot != Upshot::Rejected,
+            Transition::Return | Transition::Clear | Transition::Reject => verdict.upshot == Upshot::Active,
             _ => false,
         };
-        if !counts {
-            return;
+        if counts {
+            self.count(finding, told_as);
         }
-        match told_as {
-            Transition::Escalate | Transition::Confirm => (verdict.active, verdict.rejected) = (true, false),
-            Transition::Return | Transition::Clear => verdict.active = false,
-            Transition::Reject => (verdict.active, verdict.rejected) = (false, true),
-            _ => {}
-        }
-        self.count(finding, told_as);
     }
 
     /// Whether the finding of `transition` for `named` is the last that counts.

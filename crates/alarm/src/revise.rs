@@ -12,7 +12,7 @@ use hexwatch_contract::alarm::{Alarm, AlarmId, RuleHit, Transition};
 use crate::book::Book;
 use crate::device::Unfit;
 use crate::entry::{Entry, Said, WITHDRAWN};
-use crate::findings::{Finding, Verdict, opens, stands_for_good};
+use crate::findings::{Finding, Upshot, Verdict, opens, stands_for_good};
 use crate::likeness::is_like;
 use crate::surroundings::Surroundings;
 
@@ -127,7 +127,7 @@ impl Book {
 
     /// Whether nothing is left of what `id` stood on.
     fn is_gone(&self, id: &AlarmId) -> bool {
-        self.alarms.get(id).is_some_and(|entry| entry.told.holds && !entry.findings.judge().verdict.holds)
+        self.alarms.get(id).is_some_and(|entry| entry.told.holds() && !entry.findings.judge().verdict.holds())
     }
 
     /// Takes in one hit: tells of it where it is news, and else notes which alarm may have to be corrected. `None` where it
@@ -135,7 +135,7 @@ impl Book {
     fn take(&mut self, hit: &RuleHit, now: EventTime, touched: &mut BTreeSet<AlarmId>) -> Option<Vec<Alarm>> {
         let named = hit.alarm_id();
         let Some(id) = self.find(hit, &named) else {
-            return opens(hit.transition).then(|| self.open(hit, named, now, touched));
+            return opens(hit.transition).then(|| self.open(hit, &named, now, touched));
         };
         if stands_for_good(&hit.rule) {
             return Some(Vec::new());
@@ -143,7 +143,7 @@ impl Book {
         self.put(&id, hit, named.clone());
         let entry = self.alarms.get(&id)?;
         let judgement = entry.findings.judge();
-        let is_last = judgement.ends_with(hit.transition, &named) && !judgement.verdict.suppressed;
+        let is_last = judgement.ends_with(hit.transition, &named);
         let is_known = judgement.verdict.last.is_none_or(|(told_as, _)| entry.told.taken.contains(&told_as));
         if is_last && !is_known && entry.may_tell(&judgement.verdict) {
             touched.extend(self.index.joined_to(&id).cloned());
@@ -194,21 +194,21 @@ impl Book {
     fn open(
         &mut self,
         hit: &RuleHit,
-        id: AlarmId,
+        id: &AlarmId,
         now: EventTime,
         touched: &mut BTreeSet<AlarmId>,
     ) -> Vec<Alarm> {
         self.insert(Entry::opened_by(hit, id.clone(), self.settings.replay));
         // What builds on it may have come before it, and stayed with another alarm meanwhile.
-        if let Some(other) = self.index.remove_alias(&id) {
-            self.adopt(&id, &other);
+        if let Some(other) = self.index.remove_alias(id) {
+            self.adopt(id, &other);
             touched.extend([other, id.clone()]);
         }
-        self.put(&id, hit, id.clone());
-        let mut changes: Vec<Alarm> = self.tell_of_opening(&id, hit, now).into_iter().collect();
-        let last = self.alarms.get(&id).and_then(|entry| entry.told.last);
+        self.put(id, hit, id.clone());
+        let mut changes: Vec<Alarm> = self.tell_of_opening(id, hit, now).into_iter().collect();
+        let last = self.alarms.get(id).and_then(|entry| entry.told.last);
         if last.is_some_and(|(last, _)| !matches!(last, Transition::Raise | Transition::Suppress)) {
-            changes.extend(self.tell(&id, now));
+            changes.extend(self.tell(id, now));
         }
         changes
     }
@@ -218,14 +218,20 @@ impl Book {
         let Some(entry) = self.alarms.get_mut(other) else { return };
         let findings = entry.findings.remove_named(id);
         if let Some(entry) = self.alarms.get_mut(id) {
-            findings.into_iter().for_each(|finding| entry.findings.put(finding));
+            for finding in findings {
+                entry.findings.put(finding);
+            }
         }
     }
 
     /// The first change of an alarm, whatever opened it.
     fn tell_of_opening(&mut self, id: &AlarmId, hit: &RuleHit, now: EventTime) -> Option<Alarm> {
         let revision = self.revision(id)?;
-        let transition = if revision.verdict.suppressed { Transition::Suppress } else { Transition::Raise };
+        let transition = if revision.verdict.upshot == Upshot::HeldBack {
+            Transition::Suppress
+        } else {
+            Transition::Raise
+        };
         self.restate(id, revision)?;
         self.number(id, transition, &Said::default(), (hit.at, now))
     }
@@ -251,12 +257,11 @@ impl Book {
         let last = revision.verdict.last;
         let raised_at = revision.alarm.raised_at;
         self.restate(id, revision)?;
-        match last {
-            Some((transition, at)) => self.number(id, transition, &Said::default(), (at, now)),
-            None => {
-                let said = Said { note: Some(WITHDRAWN), ..Said::default() };
-                self.number(id, Transition::Clear, &said, (raised_at, now))
-            }
+        if let Some((transition, at)) = last {
+            self.number(id, transition, &Said::default(), (at, now))
+        } else {
+            let said = Said { note: Some(WITHDRAWN), ..Said::default() };
+            self.number(id, Transition::Clear, &said, (raised_at, now))
         }
     }
 
@@ -288,9 +293,7 @@ impl Book {
     }
 
     fn differs(&self, id: &AlarmId, revision: &Revision) -> bool {
-        let of = |verdict: &Verdict| {
-            (verdict.holds, verdict.suppressed, verdict.active, verdict.rejected, verdict.last)
-        };
+        let of = |verdict: &Verdict| (verdict.upshot, verdict.last);
         self.alarms.get(id).is_some_and(|entry| {
             of(&entry.told) != of(&revision.verdict) || !is_like(&entry.alarm, &revision.alarm)
         })

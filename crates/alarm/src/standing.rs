@@ -3,7 +3,7 @@
 use hexwatch_contract::EventTime;
 use hexwatch_contract::alarm::{State, Transition};
 
-use crate::findings::Verdict;
+use crate::findings::{Upshot, Verdict};
 
 /// The facts the state follows from: what the rules' findings have come to, and what people have done since.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -66,37 +66,29 @@ impl Standing {
     /// What the facts are when the findings have come to `after` instead of `before`. `is_confirmed_anew`: a second
     /// source has confirmed the alarm only now.
     pub(crate) fn turn(&mut self, before: &Verdict, after: &Verdict, is_confirmed_anew: bool) {
-        if !after.holds {
-            return self.end(None);
-        }
-        if !before.holds {
-            *self = Self { active: after.active, suppressed: after.suppressed, ..Self::default() };
-            if after.rejected {
-                self.end(None);
+        let (was, is) = (before.upshot, after.upshot);
+        match (was, is) {
+            (_, Upshot::Nothing) => return self.end(None),
+            (Upshot::Nothing, _) => *self = Self { active: is.is_active(), ..Self::default() },
+            _ if is.is_active() => {
+                let is_worse = !was.is_active() && !self.is_judged_false;
+                if is_worse || is_confirmed_anew {
+                    self.reactivate();
+                }
             }
-            return;
+            _ => self.active = false,
         }
-        self.follow_activity(before, after, is_confirmed_anew);
-        if !after.suppressed {
-            self.suppressed = false;
-        } else if !before.suppressed && self.acked_by.is_none() && self.shelved_until.is_none() {
-            // What somebody has is not put out of sight.
-            self.suppressed = true;
-        }
-    }
-
-    fn follow_activity(&mut self, before: &Verdict, after: &Verdict, is_confirmed_anew: bool) {
-        let is_worse = after.active && (!before.active || is_confirmed_anew);
-        if is_worse && (is_confirmed_anew || !self.is_judged_false) {
-            self.reactivate();
-        } else if after.rejected && !before.rejected {
+        if is == Upshot::Rejected && was != is {
             self.end(None);
-        } else if !after.active {
-            self.active = false;
-            if before.rejected && !after.rejected && self.acked_by.as_deref() == Some(ENGINE) {
-                self.acked_by = None;
-            }
+        } else if was == Upshot::Rejected
+            && is == Upshot::Returned
+            && self.acked_by.as_deref() == Some(ENGINE)
+        {
+            self.acked_by = None;
         }
+        // What somebody has is not put out of sight.
+        let may_go = was != is && self.acked_by.is_none() && self.shelved_until.is_none();
+        self.suppressed = is == Upshot::HeldBack && (self.suppressed || may_go);
     }
 
     /// What the facts are after a change that a log holds: `transition` led to `state`, and nobody made it but the

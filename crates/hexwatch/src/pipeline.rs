@@ -39,6 +39,7 @@ use anyhow::{Context as _, Result, anyhow};
 use hexwatch::machine::{Machine, Parts, Scores, State};
 use hexwatch_alarm::{Book, Locate, Settings as BookSettings, Surroundings};
 use hexwatch_contract::alarm::Alarm;
+use hexwatch_contract::audit::Audit;
 use hexwatch_contract::site::Places;
 use hexwatch_contract::{Account, Cell, Clock, EventTime, ManualClock, SystemClock, Topic};
 use hexwatch_grid::Site;
@@ -179,22 +180,8 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let (commits, commit_queue) = mpsc::channel(1);
     let (audit, audit_queue) = mpsc::channel(AUDITS);
     let serving = stop.child_token();
-    let app = AppState {
-        live: ground.live.clone(),
-        alarms: Arc::new(LogSource::new(Arc::clone(&history.alarms))),
-        actions: Arc::new(Hand::new(requests)),
-        queries: Arc::new(door),
-        geometry: Arc::new(Outlines),
-        site_map: doors::site_map(&ground.site),
-        accounts: plan.accounts.clone(),
-        audit,
-        about: About {
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-            mode: plan.mode.to_owned(),
-            time_zone: doors::time_zone(&ground.site),
-        },
-        limits: Limits { clients: plan.config.server.max_clients, ..Limits::default() },
-    };
+    let alarms = LogSource::new(Arc::clone(&history.alarms));
+    let app = app(&plan, &ground, alarms, door, Hand::new(requests), audit);
     let server = tokio::spawn(hexwatch_server::serve(listener, app, serving.clone()));
     let auditor = tokio::spawn(audit::run(plan.config.history.data_dir.clone(), audit_queue));
     let committer =
@@ -214,6 +201,33 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let summary = summary?;
     history_ended?;
     Ok(Report { totals: summary.totals, alarm_changes: summary.alarm_changes })
+}
+
+/// What the server answers from.
+fn app(
+    plan: &Plan,
+    ground: &Ground,
+    alarms: LogSource,
+    door: Door,
+    hand: Hand,
+    audit: mpsc::Sender<Audit>,
+) -> AppState {
+    AppState {
+        live: ground.live.clone(),
+        alarms: Arc::new(alarms),
+        actions: Arc::new(hand),
+        queries: Arc::new(door),
+        geometry: Arc::new(Outlines),
+        site_map: doors::site_map(&ground.site),
+        accounts: plan.accounts.clone(),
+        audit,
+        about: About {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            mode: plan.mode.to_owned(),
+            time_zone: doors::time_zone(&ground.site),
+        },
+        limits: Limits { clients: plan.config.server.max_clients, ..Limits::default() },
+    }
 }
 
 /// Runs the engine on a thread of its own: a step runs queries to their end, and would hold up a runtime's worker.

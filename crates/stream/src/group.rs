@@ -268,7 +268,9 @@ impl Group {
     pub(crate) fn restore(&mut self, watermark: EventTime, absences: &[AbsenceSnapshot]) {
         self.rebuilding_to = Some(watermark);
         for silences in self.members.silences.values_mut() {
-            absences.iter().for_each(|snapshot| silences.resume(snapshot));
+            for snapshot in absences {
+                silences.resume(snapshot);
+            }
         }
     }
 
@@ -334,11 +336,11 @@ impl Group {
     }
 
     /// Lends its queries, as `group`.
-    pub(crate) fn lend(&mut self, group: usize, until: Until, unread: &BTreeSet<Topic>) -> Loan {
+    pub(crate) fn lend(&mut self, group: usize, until: &Until, unread: &BTreeSet<Topic>) -> Loan {
         self.is_lent = true;
         Loan {
             due: Due { group, is_urgent: self.is_urgent },
-            errand: self.errand(&until, unread),
+            errand: self.errand(until, unread),
             members: std::mem::take(&mut self.members),
             tray: std::mem::take(&mut self.tray),
         }

@@ -8,7 +8,7 @@ use hexwatch_contract::EventTime;
 use hexwatch_contract::alarm::{Alarm, AlarmId, ConfirmLevel, Transition};
 use serde_json::Value;
 
-use super::{Content, Finding, Findings, Verdict, opens};
+use super::{Content, Finding, Findings, Upshot, Verdict, opens};
 use crate::device::Unfit;
 use crate::entry::WITHDRAWN;
 
@@ -36,29 +36,17 @@ impl Findings {
     /// in a log.
     pub(crate) fn verdict_told_by(&self, change: &Alarm, before: &Verdict) -> Verdict {
         let judged = self.judge().verdict;
-        if finding_of(change).is_none() && before.holds == judged.holds {
+        if finding_of(change).is_none() && before.holds() == judged.holds() {
             return before.clone();
         }
-        if finding_of(change).is_none() || !judged.holds {
+        if finding_of(change).is_none() || !judged.holds() {
             return judged;
         }
-        let (active, rejected) = match change.transition {
-            Transition::Return | Transition::Clear => (false, false),
-            Transition::Reject => (false, true),
-            Transition::Comment => (before.active, before.rejected),
-            _ => (true, false),
-        };
+        let upshot = Upshot::of(change.transition).unwrap_or(before.upshot);
         let mut taken = judged.taken;
         taken.insert(change.transition);
         let last = Some((change.transition, change.changed_at));
-        Verdict {
-            holds: true,
-            suppressed: change.transition == Transition::Suppress,
-            active,
-            rejected,
-            last,
-            taken,
-        }
+        Verdict { upshot, last, taken }
     }
 
     fn note(&mut self, transition: Transition, change: &Alarm) {

@@ -60,11 +60,11 @@ pub fn decode(bodies: &[String], records: usize) -> Decoded {
         Arc::new(NoRegistry),
         Arc::new(SystemClock),
     );
-    let (before, mut decoded) = (cpu_seconds(), Decoded::default());
+    let (began, mut sum) = (cpu_seconds(), Decoded::default());
     let mut hand_over = |decoder: &mut Decoder| {
         if let Some(chunk) = decoder.finish() {
-            decoded.rows += chunk.events.records.num_rows();
-            decoded.refused += chunk.dead_letters.len();
+            sum.rows += chunk.events.records.num_rows();
+            sum.refused += chunk.dead_letters.len();
         }
     };
     for (offset, body) in (0i64..).zip(bodies.iter().cycle().take(records)) {
@@ -80,7 +80,7 @@ pub fn decode(bodies: &[String], records: usize) -> Decoded {
         }
     }
     hand_over(&mut decoder);
-    Decoded { seconds: cpu_seconds() - before, ..decoded }
+    Decoded { seconds: cpu_seconds() - began, ..sum }
 }
 
 /// Processor seconds that this process has used.

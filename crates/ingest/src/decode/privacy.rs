@@ -46,7 +46,7 @@ fn forbidden_word(name: &[u8]) -> Option<&'static str> {
 
 /// [`PERSONS`] by the first letter, counted by its lower five bits.
 static PERSONS_BY_LETTER: LazyLock<[Vec<&str>; 32]> = LazyLock::new(|| {
-    let mut persons = [const { Vec::new() }; 32];
+    let mut persons: [Vec<&str>; 32] = [const { Vec::new() }; 32];
     for person in PERSONS {
         persons[usize::from(person.as_bytes()[0] & 31)].push(person);
     }

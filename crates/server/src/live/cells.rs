@@ -96,7 +96,9 @@ impl CellBoard {
         self.keeping = Some(Keeping { own, others_for });
         let standing = std::mem::take(&mut self.cells);
         self.calm.clear();
-        standing.into_values().for_each(|standing| self.stand(standing));
+        for standing in standing.into_values() {
+            self.stand(standing);
+        }
     }
 
     /// Takes new risks; returns the new version, or `None` where nothing changed. A row of an older window than the

@@ -45,7 +45,7 @@ impl Engine {
     pub fn lend(&mut self, due: Due) -> Option<Loan> {
         let (until, unread) = (self.until(), self.unread());
         let group = self.groups.get_mut(due.group).filter(|group| !group.is_lent())?;
-        Some(group.lend(due.group, until, &unread))
+        Some(group.lend(due.group, &until, &unread))
     }
 
     /// Takes back what was lent, and gives what it found.

@@ -9,8 +9,8 @@ use super::*;
 /// Reads `text` as a record of iot would be; fails where serde says anything else.
 fn agrees_with_serde(text: &str) {
     let layout = Layout::of(Topic::Iot);
-    let (mut parser, mut body) = (Parser::new(&layout), Body::new());
-    let read = read(&mut parser, &layout, text, &mut body);
+    let (mut parser, mut body) = (Parser::new(layout), Body::new());
+    let read = read(&mut parser, layout, text, &mut body);
     let expected = serde_json::from_str::<Value>(text);
     assert_eq!(read.is_ok(), expected.is_ok(), "{text}: {read:?}, serde says {expected:?}");
     let Ok(Value::Object(members)) = expected else { return };
@@ -49,8 +49,8 @@ fn mistakes_are_told_by_their_place() {
         (r#"{"result":01}"#, "a number begins with a zero too many at byte 11"),
         (r#"{"id":"a"#, "the record ends too early at byte 8"),
     ] {
-        let mut parser = Parser::new(&layout);
-        let mistake = read(&mut parser, &layout, text, &mut Body::new()).unwrap_err();
+        let mut parser = Parser::new(layout);
+        let mistake = read(&mut parser, layout, text, &mut Body::new()).unwrap_err();
         assert_eq!(mistake.to_string(), told, "{text}");
     }
 }
