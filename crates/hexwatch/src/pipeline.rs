@@ -172,6 +172,7 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
         crash: crash.clone(),
         intake: Arc::clone(&intake),
         ticked: Instant::now(),
+        looked: Instant::now(),
         committed: Instant::now(),
     };
     worker.execute(owed)?;

@@ -16,6 +16,7 @@ mod lane;
 mod liveness;
 mod mark;
 mod run;
+mod shown;
 mod survey;
 mod watch;
 
@@ -35,6 +36,7 @@ use self::held::Held;
 pub use self::mark::Mark;
 use self::mark::Marks;
 use self::run::{Run, Shared};
+use self::shown::Shown;
 pub use self::survey::{Gap, Loss, Positions, Survey, survey};
 use self::watch::Watch;
 pub(crate) use self::watch::log;
@@ -186,6 +188,7 @@ pub struct Reader {
     consumer: Arc<BaseConsumer<Watch>>,
     marks: Arc<Marks>,
     held: Arc<Held>,
+    shown: Arc<Shown>,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -209,14 +212,20 @@ impl Reader {
         let stop = Arc::new(AtomicBool::new(false));
         let (events, receiver) = mpsc::channel(settings.queue);
         let marks = Arc::new(Marks::of(settings.marks.values().cloned()));
-        let held = Arc::new(Held::default());
-        let shared = Shared { stop: stop.clone(), events, marks: marks.clone(), held: held.clone() };
+        let (held, shown) = (Arc::new(Held::default()), Arc::new(Shown::default()));
+        let shared = Shared {
+            stop: stop.clone(),
+            events,
+            marks: marks.clone(),
+            held: held.clone(),
+            shown: shown.clone(),
+        };
         let run = Run::new(settings, consumer.clone(), shared, places, clock);
         let thread = std::thread::Builder::new()
             .name("kafka-reader".to_owned())
             .spawn(move || run.read_to_the_end())
             .map_err(|source| ReadError::Thread { kind: source.kind() })?;
-        Ok((Self { consumer, marks, held, stop, thread: Some(thread) }, receiver))
+        Ok((Self { consumer, marks, held, shown, stop, thread: Some(thread) }, receiver))
     }
 
     /// Commits offsets to Kafka for tools that watch lag. Nothing is ever read back from there, so a
@@ -241,6 +250,12 @@ impl Reader {
     #[must_use]
     pub fn marks(&self, offsets: &Offsets) -> Vec<Mark> {
         self.marks.below(offsets)
+    }
+
+    /// How far the partitions have been read, as last known: also while nobody takes the events.
+    #[must_use]
+    pub fn progress(&self) -> Vec<Progress> {
+        self.shown.last()
     }
 
     /// Fetches no more of `partitions` until they are not among those of a later call: whoever takes the chunks has more

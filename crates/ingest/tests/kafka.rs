@@ -224,6 +224,34 @@ fn a_partition_that_is_held_back_waits_and_loses_nothing_while_the_other_is_read
 }
 
 #[test]
+fn how_many_records_wait_is_shown_though_nobody_takes_the_events() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("t.iot", 1).unwrap();
+    let publisher = Publisher::new(&broker.brokers()).unwrap();
+    publish(&publisher, 0..40);
+    let mut settings = settings(&broker, &[Topic::Iot]);
+    (settings.queue, settings.chunk_records) = (1, 10);
+    let (reader, mut receiver) = start(settings);
+    let waiting = |at_least: i64| {
+        let started = Instant::now();
+        loop {
+            let lag: i64 = reader.progress().iter().map(|one| one.end - one.position).sum();
+            if lag >= at_least {
+                assert!(reader.progress().iter().all(|one| !one.at_end));
+                return;
+            }
+            assert!(started.elapsed() < PATIENCE, "{:?}", reader.progress());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    // The queue has room for one event, and that is the assignment.
+    waiting(30);
+    publish(&publisher, 40..5_000);
+    waiting(4_990);
+    assert_eq!(ids(&read(&mut receiver, 5_000)), expected(0..5_000));
+}
+
+#[test]
 fn another_record_at_the_offset_of_a_mark_is_an_error_and_the_same_one_is_not() {
     let broker = EmbeddedBroker::start().unwrap();
     broker.create_topic("t.iot", 1).unwrap();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use hexwatch_contract::site::Places;
 use hexwatch_contract::{Clock, Offsets, Partition};
-use hexwatch_ingest::reader::{Assignment, Mark, ReadError, Settings, Source};
+use hexwatch_ingest::reader::{Assignment, Mark, Progress, ReadError, Settings, Source};
 use hexwatch_ingest::{Event, Reader};
 use tokio::sync::mpsc::Receiver;
 
@@ -95,6 +95,11 @@ impl Intake {
         for lane in &self.lanes {
             lane.reader.hold(partitions.iter().copied().filter(|partition| lane.reads(partition)));
         }
+    }
+
+    /// How far all partitions have been read, as last known: also while their events wait.
+    pub(crate) fn progress(&self) -> Vec<Progress> {
+        self.lanes.iter().flat_map(|lane| lane.reader.progress()).collect()
     }
 
     /// The cluster's id; `None` where it gives none within `patience`.

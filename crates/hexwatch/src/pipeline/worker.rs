@@ -31,6 +31,8 @@ use crate::crash_point::{CrashPoint, Own};
 
 /// How long the loop sleeps at most before timers get their turn.
 const TICK: Duration = Duration::from_millis(100);
+/// How often it is looked how far the readers are, whether or not their events are taken.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// What the loop stands on. Everything is owned: no other thread touches the machine.
 pub(crate) struct Worker {
@@ -60,6 +62,7 @@ pub(crate) struct Worker {
     /// For holding partitions back; its events come through [`Queues`].
     pub(crate) intake: Arc<Intake>,
     pub(crate) ticked: Instant,
+    pub(crate) looked: Instant,
     pub(crate) committed: Instant,
 }
 
@@ -216,8 +219,6 @@ impl Worker {
                 for behind in progress.iter().filter(|one| !one.at_end) {
                     self.step(Input::Behind(behind.partition.clone()))?;
                 }
-                self.sources.progressed(&progress);
-                self.tell_health();
             }
             Event::BrokerLost { since } => {
                 tracing::warn!(%since, "no broker answers");
@@ -261,6 +262,11 @@ impl Worker {
             return Ok(());
         }
         self.ticked = Instant::now();
+        if self.looked.elapsed() >= LOOK {
+            self.looked = self.ticked;
+            self.sources.progressed(&self.intake.progress());
+            self.tell_health();
+        }
         let effects = self.machine.tick(self.clock.now());
         self.execute(effects)
     }

@@ -10,6 +10,7 @@ use hexwatch_contract::{Chunk, Clock, Partition};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::mpsc::Sender;
+use tokio::sync::mpsc::error::TrySendError;
 
 use super::assignment::{self, Found, Obstacle, Standing};
 use super::fetch::{Batch, Message, Queue};
@@ -18,11 +19,18 @@ use super::lane::Lane;
 use super::liveness::{Change, Liveness};
 use super::mark::{Mark, Marks};
 use super::watch::Watch;
-use super::{Event, ReadError, Settings};
+use super::{Event, Progress, ReadError, Settings, Shown};
 use crate::decode::Decoder;
 
 /// How long the fetching may be waited for where nothing is pending; also how fast a stop is seen.
 const IDLE_WAIT: Duration = Duration::from_millis(50);
+
+/// How often a full queue is tried again, and how often it is shown meanwhile how many records wait.
+const ROOM_WAIT: Duration = Duration::from_millis(1);
+const SHOW_EVERY: Duration = Duration::from_secs(1);
+
+/// How long a broker may take to say where a partition ends, while others want to be asked about.
+const SHOW_PATIENCE: Duration = Duration::from_millis(500);
 
 /// How often what is not about records is seen to, at least.
 const LOOK_AROUND: Duration = Duration::from_millis(50);
@@ -46,6 +54,7 @@ pub(super) struct Shared {
     pub(super) events: Sender<Event>,
     pub(super) marks: Arc<Marks>,
     pub(super) held: Arc<Held>,
+    pub(super) shown: Arc<Shown>,
 }
 
 /// All that the thread owns.
@@ -259,7 +268,9 @@ impl Run {
                 }
             }
             self.tell_ends()?;
-            self.send(Event::Progress(self.lanes.iter().map(Lane::progress).collect()))?;
+            let progress: Vec<Progress> = self.lanes.iter().map(Lane::progress).collect();
+            self.shared.shown.show(progress.clone());
+            self.send(Event::Progress(progress))?;
         }
         if self.discovered.elapsed() >= self.settings.discover_every && !self.liveness.is_lost() {
             self.discovered = Instant::now();
@@ -370,9 +381,38 @@ impl Run {
     }
 
     /// Waits where the queue is full: librdkafka's own queue is bounded, so that a slow engine slows the
-    /// fetching, not the machine.
-    fn send(&self, event: Event) -> Result<(), End> {
-        self.shared.events.blocking_send(event).map_err(|_| End::Asked)
+    /// fetching, not the machine. How many records wait meanwhile is shown all the same.
+    fn send(&self, mut event: Event) -> Result<(), End> {
+        let mut shown = Instant::now();
+        loop {
+            event = match self.shared.events.try_send(event) {
+                Ok(()) => return Ok(()),
+                Err(TrySendError::Closed(_)) => return Err(End::Asked),
+                Err(TrySendError::Full(event)) => event,
+            };
+            self.check_stop()?;
+            if shown.elapsed() >= SHOW_EVERY {
+                self.show_waiting();
+                shown = Instant::now();
+            }
+            std::thread::sleep(ROOM_WAIT);
+        }
+    }
+
+    /// Asks the brokers where the partitions end. While nothing is fetched the client's own figures stand still.
+    fn show_waiting(&self) {
+        let progress = self.lanes.iter().map(|lane| {
+            let known = lane.progress();
+            let Partition { topic, partition } = &known.partition;
+            match self.consumer.fetch_watermarks(topic, *partition, SHOW_PATIENCE) {
+                Ok((_, end)) => {
+                    let end = end.max(known.position);
+                    Progress { end, at_end: known.at_end && end == known.position, ..known }
+                }
+                Err(_) => known,
+            }
+        });
+        self.shared.shown.show(progress.collect());
     }
 }
 
