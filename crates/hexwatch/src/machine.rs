@@ -16,6 +16,7 @@ mod unsure;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use hexwatch_alarm::{Action, ActionError, Book};
@@ -85,6 +86,8 @@ pub struct Machine {
     told_until: Offsets,
     default_site: String,
     unsure: Unsure,
+    /// Up to here all that follows has been told; at first where the watermark began.
+    told: Option<EventTime>,
 }
 
 impl Machine {
@@ -100,6 +103,7 @@ impl Machine {
             told_until: parts.told_until,
             default_site: parts.default_site,
             unsure: Unsure::default(),
+            told: None,
         }
     }
 
@@ -254,6 +258,16 @@ impl Machine {
         self.engine.untaken()
     }
 
+    /// By how much event time the rows that were taken are ahead of what was told of them. Nothing while what a commit
+    /// covers is being read again.
+    #[must_use]
+    pub fn ahead(&self) -> Duration {
+        match (self.told, self.engine.watermark()) {
+            (Some(told), Some(taken)) if !self.is_restoring() => taken.since(told),
+            _ => Duration::ZERO,
+        }
+    }
+
     /// Partitions of which so many rows wait for others that no more should be read: see [`Engine::overfull`].
     pub fn overfull(&self) -> impl Iterator<Item = &Partition> {
         self.engine.overfull()
@@ -297,8 +311,10 @@ impl Machine {
         }
         if let Some(watermark) = stepped.watermark {
             effects.push(Effect::Watermark(watermark));
+            self.told = Some(watermark);
             self.score(now, watermark, &mut effects);
         }
+        self.told = self.told.or(self.engine.watermark());
         self.ledger.late(&stepped.late, self.engine.watermark().unwrap_or(EventTime::MIN))?;
         self.ledger.admit(stepped.admitted);
         Ok(effects)

@@ -46,7 +46,7 @@ fn time(number: usize) -> i64 {
     1_767_261_600_000 + i64::try_from(number).unwrap() * 1000
 }
 
-fn publish(publisher: &Publisher, numbers: std::ops::Range<usize>) {
+fn publish(publisher: &Publisher, numbers: impl IntoIterator<Item = usize>) {
     for number in numbers {
         let (key, body) = (format!("d-{}", number % 5), beat(number));
         let timestamp = Some(EventTime::from_millis(time(number)));
@@ -249,6 +249,20 @@ fn how_many_records_wait_is_shown_though_nobody_takes_the_events() {
     publish(&publisher, 40..5_000);
     waiting(4_990);
     assert_eq!(ids(&read(&mut receiver, 5_000)), expected(0..5_000));
+}
+
+#[test]
+fn a_chunk_of_a_sparse_recording_is_no_wider_than_the_record_after_an_hour() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("t.iot", 1).unwrap();
+    let publisher = Publisher::new(&broker.brokers()).unwrap();
+    let every_ten_minutes = || (0..60_000).step_by(600);
+    publish(&publisher, every_ten_minutes());
+    let (_reader, mut receiver) = start(settings(&broker, &[Topic::Iot]));
+    let chunks = read(&mut receiver, 100);
+    assert!(chunks.iter().all(|chunk| chunk.read <= 8), "{chunks:?}");
+    let read = ids(&chunks);
+    assert_eq!(read, every_ten_minutes().map(|number| format!("b-{number}")).collect::<Vec<_>>());
 }
 
 #[test]

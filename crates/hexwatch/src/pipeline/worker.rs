@@ -34,6 +34,10 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often it is looked how far the readers are, whether or not their events are taken.
 const LOOK: Duration = Duration::from_secs(1);
 
+/// So much event time is taken at most before what follows from it is told: of months that are read in seconds, all
+/// that follows would be in memory at once.
+const STRETCH: Duration = Duration::from_hours(6);
+
 /// What the loop stands on. Everything is owned: no other thread touches the machine.
 pub(crate) struct Worker {
     pub(crate) machine: Machine,
@@ -138,12 +142,13 @@ impl Worker {
         })
     }
 
-    /// From how many of the readers, the first ones first, something is taken now. While a commit is made up, or rows
-    /// wait for room on their way to Kafka, the last one waits. While the history or the queries are busy, rows gather: from two commits' worth on the last reader
-    /// waits for them, and Kafka for the reader; those before have room for a commit more each.
+    /// From how many of the readers, the first ones first, something is taken now. While a commit is made up, rows wait
+    /// for room on their way to Kafka, or much event time waits for the queries, the last one waits. While the history
+    /// or the queries are busy, rows gather: from two commits' worth on the last reader waits for them, and Kafka for
+    /// the reader; those before have room for a commit more each.
     fn open_lanes(&self, queues: &Queues) -> usize {
         let lanes = queues.events.lanes();
-        if self.machine.is_closing() || self.outlet.is_behind() {
+        if self.machine.is_closing() || self.is_far_ahead() || self.outlet.is_behind() {
             return lanes.saturating_sub(1);
         }
         // After a restart nothing can be committed before all has been read that has to be read again.
@@ -153,6 +158,10 @@ impl Worker {
         lanes.saturating_sub(commits.saturating_sub(1))
     }
 
+    fn is_far_ahead(&self) -> bool {
+        self.machine.ahead() > STRETCH
+    }
+
     /// Lends the queries whose turn it is; gives how long until somebody else's may be.
     fn lend_next(&mut self) -> Result<Duration> {
         if self.loans.out().is_some() {
@@ -160,7 +169,8 @@ impl Worker {
         }
         let due = self.machine.due(self.clock.now());
         let now = Instant::now();
-        let is_awaited = self.machine.is_closing() || self.machine.is_restoring();
+        let is_awaited =
+            self.machine.is_closing() || self.machine.is_restoring() || self.is_far_ahead();
         if let Some(chosen) = self.pace.choose(&due, now, is_awaited)
             && let Some(loan) = self.machine.lend(chosen)
         {

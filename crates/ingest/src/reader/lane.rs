@@ -1,19 +1,25 @@
 //! One partition on its way.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use hexwatch_contract::{Chunk, Partition};
+use hexwatch_contract::{Chunk, EventTime, Partition};
 
 use super::mark::{self, Mark};
 use super::watch::PartitionFigures;
 use super::{Event, Progress};
 use crate::decode::{Decoder, Record};
 
+/// A chunk is not wider than this: in a recording of months a few records may span days, and what follows from a chunk
+/// is all in memory at once.
+const WIDEST: Duration = Duration::from_hours(1);
+
 /// A partition's records between `poll` and the channel.
 pub(super) struct Lane {
     decoder: Decoder,
     /// When the first record of the chunk in the making came.
     oldest: Option<Instant>,
+    /// The Kafka timestamps of that record and of the last one.
+    span: Option<(EventTime, EventTime)>,
     end: i64,
     told_end: Option<i64>,
     /// The end that a fetch had met by the last statistics, and our position then.
@@ -35,6 +41,7 @@ impl Lane {
         Self {
             decoder,
             oldest: None,
+            span: None,
             end,
             told_end: None,
             met_end: None,
@@ -85,8 +92,16 @@ impl Lane {
         self.oldest.is_some_and(|oldest| oldest < limit)
     }
 
-    pub(super) fn pending(&self) -> (u64, usize) {
-        (self.decoder.pending(), self.decoder.pending_bytes())
+    /// How many records wait.
+    pub(super) fn pending(&self) -> u64 {
+        self.decoder.pending()
+    }
+
+    /// Whether the chunk in the making should get no more records than the `most`, or bytes.
+    pub(super) fn is_full(&self, most_records: u64, most_bytes: usize) -> bool {
+        self.decoder.pending() >= most_records
+            || self.decoder.pending_bytes() >= most_bytes
+            || self.span.is_some_and(|(first, last)| last.since(first) > WIDEST)
     }
 
     pub(super) fn take(&mut self, record: &Record<'_>) {
@@ -96,11 +111,14 @@ impl Lane {
         if self.oldest.is_none() {
             self.oldest = Some(Instant::now());
         }
+        if let Some(at) = record.timestamp {
+            self.span = Some((self.span.map_or(at, |(first, _)| first), at));
+        }
     }
 
     /// The chunk in the making, with a mark of its last record.
     pub(super) fn finish(&mut self) -> Option<(Chunk, Mark)> {
-        self.oldest = None;
+        (self.oldest, self.span) = (None, None);
         let chunk = self.decoder.finish()?;
         let (offset, bytes) = &self.last;
         let mark = Mark { partition: chunk.partition.clone(), offset: *offset, print: mark::print(bytes) };

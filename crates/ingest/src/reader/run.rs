@@ -213,8 +213,7 @@ impl Run {
         }
         lane.take(&record);
         self.pending = true;
-        let (records, bytes) = lane.pending();
-        if records >= self.settings.chunk_records || bytes >= self.settings.chunk_bytes {
+        if lane.is_full(self.settings.chunk_records, self.settings.chunk_bytes) {
             let finished = lane.finish();
             self.send_chunk(finished)?;
         }
@@ -225,7 +224,7 @@ impl Run {
     fn hand_over(&mut self, due: impl Fn(&Lane) -> bool) -> Result<(), End> {
         for number in 0..self.lanes.len() {
             let lane = &mut self.lanes[number];
-            if lane.pending().0 > 0 && due(lane) {
+            if lane.pending() > 0 && due(lane) {
                 let finished = lane.finish();
                 self.send_chunk(finished)?;
             }
