@@ -25,34 +25,37 @@ WITH wiring AS (
   FROM (SELECT site, id AS point, unnest(links) AS linked FROM devices WHERE "type" = 'access_point') p
   JOIN devices d ON d.id = p.linked AND d."type" = 'door'
 ),
-openings AS (
+-- Openings, and the passages that excuse them; a passage at an access point of several doors stands at each of them.
+movements AS (
   SELECT
     a.id, a.site, coalesce(w.door, a.device) AS door, a.access_point, a."time", a.event, a.status, a.cell, a.lon, a.lat,
-    a."time" + $after AS known_at,
-    input(a.topic, a."partition", a."offset", a.id, a.event) AS record
+    a.topic, a."partition", a."offset", a.event NOT IN ('door_forced', 'door_open') AS is_passage
   FROM access a
-  LEFT JOIN wiring w ON w.point = a.access_point AND a.device = a.access_point
-  WHERE a.event IN ('door_forced', 'door_open') AND a.status IN ('actual', 'exercise')
-),
-passages AS (
-  SELECT a.site, coalesce(w.door, a.device) AS door, a.access_point, a."time"
-  FROM access a
-  LEFT JOIN wiring w ON w.point = a.access_point
+  LEFT JOIN wiring w
+    ON w.point = a.access_point AND (a.event NOT IN ('door_forced', 'door_open') OR a.device = a.access_point)
   WHERE a.event IN ('granted', 'rex', 'taken')
+    OR (a.event IN ('door_forced', 'door_open') AND a.status IN ('actual', 'exercise'))
+),
+-- Counted in one pass: at a busy gate a join would hold each opening against each passage that is kept.
+counted AS (
+  SELECT
+    *,
+    count(CASE WHEN is_passage THEN 1 END) OVER (
+      PARTITION BY site, door ORDER BY "time" RANGE BETWEEN $before PRECEDING AND $after FOLLOWING
+    ) AS through_door,
+    count(CASE WHEN is_passage THEN 1 END) OVER (
+      PARTITION BY site, access_point ORDER BY "time" RANGE BETWEEN $before PRECEDING AND $after FOLLOWING
+    ) AS at_point
+  FROM movements
 ),
 unexcused AS (
-  SELECT * FROM openings o
-  WHERE o.event = 'door_forced' OR (
-    NOT EXISTS (
-      SELECT 1 FROM passages p
-      WHERE p.site = o.site AND p.door = o.door
-        AND p."time" >= o."time" - $before AND p."time" <= o."time" + $after
-    )
-    AND NOT EXISTS (
-      SELECT 1 FROM passages p
-      WHERE p.site = o.site AND p.access_point = o.access_point
-        AND p."time" >= o."time" - $before AND p."time" <= o."time" + $after
-    )
+  SELECT
+    id, site, door, "time", event, status, cell, lon, lat, "time" + $after AS known_at,
+    input(topic, "partition", "offset", id, event) AS record
+  FROM counted
+  WHERE NOT is_passage AND (
+    event = 'door_forced'
+    OR ((door IS NULL OR through_door = 0) AND (access_point IS NULL OR at_point = 0))
   )
 ),
 forced AS (
@@ -70,22 +73,25 @@ raised AS (
 ),
 humans AS (
   SELECT
-    r.site, r.door, r."time" AS opened_at, c."time" AS seen_at, c.id, c.score, c.status,
+    r.site, r.door, r.cell, r.lon, r.lat, r."time" AS opened_at, r.known_at, r.event, r.status = 'exercise' AS drill,
+    c."time" AS seen_at, c.id, c.score, c.status,
     input(c.topic, c."partition", c."offset", c.id, 'human') AS record
   FROM raised r
   JOIN camera_alert c
     ON c.site = r.site AND c.cell = r.cell
     AND c."time" >= r."time" - $seen_within AND c."time" <= r."time" + $seen_within
-  WHERE c.object_class = 'human' AND c.score >= $min_score AND coalesce(c."count", 1) > 0
+  WHERE r.door IS NOT NULL AND c.object_class = 'human' AND c.score >= $min_score AND coalesce(c."count", 1) > 0
     AND c.status IN ('actual', 'exercise')
 ),
 seen AS (
-  SELECT * FROM humans h
-  WHERE NOT EXISTS (
-    SELECT 1 FROM humans earlier
-    WHERE earlier.site = h.site AND earlier.door = h.door AND earlier.opened_at = h.opened_at
-      AND earlier.seen_at <= h.seen_at AND (earlier.seen_at < h.seen_at OR earlier.id < h.id)
-  )
+  SELECT
+    *,
+    count(*) OVER (
+      PARTITION BY site, door, opened_at ORDER BY seen_at
+      RANGE BETWEEN INTERVAL '30 seconds' PRECEDING AND INTERVAL '1 millisecond' PRECEDING
+    ) AS seen_before,
+    rank() OVER (PARTITION BY seen_at, site, door, opened_at ORDER BY id) AS same_instant
+  FROM humans
 )
 SELECT
   door AS key, "time" AS window_start, known_at AS at, 'raise' AS transition, 2 AS priority,
@@ -94,8 +100,8 @@ SELECT
 FROM raised
 UNION ALL
 SELECT
-  r.door AS key, r."time" AS window_start, greatest(r.known_at, s.seen_at) AS at, 'escalate' AS transition,
-  1 AS priority, r.site, r.door AS device, r.cell, r.lon, r.lat, make_array(s.record) AS inputs,
-  r.status = 'exercise' AND s.status = 'exercise' AS drill, r.event AS m_event, s.score AS m_score
-FROM raised r
-JOIN seen s ON s.site = r.site AND s.door = r.door AND s.opened_at = r."time"
+  door AS key, opened_at AS window_start, greatest(known_at, seen_at) AS at, 'escalate' AS transition, 1 AS priority,
+  site, door AS device, cell, lon, lat, make_array(record) AS inputs,
+  drill AND status = 'exercise' AS drill, event AS m_event, score AS m_score
+FROM seen
+WHERE seen_before = 0 AND same_instant = 1

@@ -162,6 +162,7 @@ export const en = {
   'sources.none': 'Nothing heard about sources yet',
   'sources.all': 'all up',
   'sources.down': '{count} down',
+  'sources.behind': '{count} lagging',
   'sources.silent': 'Silent devices',
   'sources.unknown': 'Cells unknown',
   'sources.of': '{count} of {all}',

@@ -163,6 +163,7 @@ export const zhCN: Record<MessageKey, string> = {
   'sources.none': '尚无数据源信息',
   'sources.all': '全部正常',
   'sources.down': '{count} 个中断',
+  'sources.behind': '{count} 个积压',
   'sources.silent': '失联设备',
   'sources.unknown': '未知网格单元',
   'sources.of': '{count} / {all}',

@@ -46,6 +46,20 @@ test('a server that beats without data is lost too, and says so', async ({ page,
   await expect(banner).toBeHidden({ timeout: 1 * SECOND })
 })
 
+test('where a source lags or is lost, nobody is told that all are up', async ({ page, feed, address }) => {
+  await openWall(page, address)
+  const sources = page.getByTestId('sources')
+  await expect(sources).toContainText('全部正常')
+  const iot = feed.health.sources.find(({ topic }) => topic === 'iot')!
+  iot.state = 'lagging'
+  feed.sayHealth()
+  await expect(sources).toContainText('1 个积压')
+  await expect(sources).not.toContainText('全部正常')
+  iot.state = 'lost'
+  feed.sayHealth()
+  await expect(sources).toContainText('1 个中断')
+})
+
 test('a recording and an exercise are said in full view', async ({ page, feed, address }) => {
   feed.mode = 'replay'
   feed.raise({ rule: 'R15', priority: 2, drill: true }, 'smoke-21-304')

@@ -1,7 +1,7 @@
 //! Where the data comes from and whether it comes, for the system page and the socket.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use arrow::array::AsArray as _;
 use arrow::compute::max;
@@ -18,6 +18,9 @@ const MOST_REASONS: usize = 1_000;
 /// A longer name is no field's, but a record's own text.
 const LONGEST_FIELD: usize = 64;
 
+/// A partition lags where records that waited so many looks ago wait still; one on its way is no backlog.
+const LOOKS: usize = 5;
+
 /// Why records were refused.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
 struct Reason {
@@ -31,6 +34,8 @@ struct Reason {
 pub(crate) struct Sources {
     is_lost: bool,
     partitions: BTreeMap<Partition, Source>,
+    /// Where each partition ended at the last looks.
+    ends: BTreeMap<Partition, VecDeque<i64>>,
     accounts: BTreeMap<String, Account>,
     reasons: BTreeMap<Reason, u64>,
     queries: Vec<QueryStatus>,
@@ -43,6 +48,7 @@ impl Sources {
         Self {
             is_lost: false,
             partitions: BTreeMap::new(),
+            ends: BTreeMap::new(),
             accounts: BTreeMap::new(),
             reasons: BTreeMap::new(),
             queries,
@@ -69,13 +75,17 @@ impl Sources {
         source.last_time = source.last_time.max(max(times).map(EventTime::from_micros));
     }
 
+    /// Takes in a look at how far the partitions have been read; one is taken each second.
     pub(crate) fn progressed(&mut self, progress: &[Progress]) {
         for one in progress {
-            if let Some(source) = self.partitions.get_mut(&one.partition) {
-                source.lag = (one.end - one.position).max(0);
-                let state = if one.at_end { "live" } else { "lagging" };
-                state.clone_into(&mut source.state);
-            }
+            let Some(source) = self.partitions.get_mut(&one.partition) else { continue };
+            source.lag = (one.end - one.position).max(0);
+            let ends = self.ends.entry(one.partition.clone()).or_default();
+            let waited = if ends.len() == LOOKS { ends.pop_front() } else { None };
+            ends.push_back(one.end);
+            let is_behind = !one.at_end && waited.is_some_and(|end| one.position < end);
+            let state = if is_behind { "lagging" } else { "live" };
+            state.clone_into(&mut source.state);
         }
     }
 
@@ -153,6 +163,32 @@ mod tests {
             payload_sha256: hexwatch_contract::Sha256Sum::default(),
             payload: None,
         }
+    }
+
+    #[test]
+    fn a_partition_lags_where_records_have_waited_for_seconds_and_not_because_one_is_on_its_way() {
+        let mut sources = Sources::new(Vec::new(), Outlet::new(None, "", Metrics::new()));
+        let partition = Partition::new("iot", 0);
+        sources.assigned(&[Assignment { partition: partition.clone(), topic: Topic::Iot, start: 0, end: 0 }]);
+        let mut look = |position: i64, end: i64| {
+            sources.progressed(&[Progress {
+                partition: partition.clone(),
+                position,
+                end,
+                at_end: position == end,
+            }]);
+            let health = sources.health(0);
+            (health.sources[0].state.clone(), health.sources[0].lag)
+        };
+        let live = |lag: i64| ("live".to_owned(), lag);
+        for second in 0..20 {
+            assert_eq!(look(1_000 * second, 1_000 * second + 900), live(900), "it keeps up");
+        }
+        for second in 0..5 {
+            assert_eq!(look(19_950, 21_000 + second).0, "live", "after {second} s");
+        }
+        assert_eq!(look(19_950, 22_000), ("lagging".to_owned(), 2_050));
+        assert_eq!(look(22_000, 22_000), live(0));
     }
 
     #[test]

@@ -169,8 +169,7 @@ impl Worker {
         }
         let due = self.machine.due(self.clock.now());
         let now = Instant::now();
-        let is_awaited =
-            self.machine.is_closing() || self.machine.is_restoring() || self.is_far_ahead();
+        let is_awaited = self.machine.is_closing() || self.machine.is_restoring() || self.is_far_ahead();
         if let Some(chosen) = self.pace.choose(&due, now, is_awaited)
             && let Some(loan) = self.machine.lend(chosen)
         {
