@@ -4,13 +4,13 @@
 -- The newest score of each cell that stands high or critical, one row for each term. The shares of a cell sum
 -- exactly to its score.
 WITH newest AS (
-  SELECT *, row_number() OVER (PARTITION BY cell ORDER BY window_end DESC, rev DESC) AS nth
-  FROM risk_cells
+  SELECT cell, max(window_end) AS window_end FROM risk_cells GROUP BY cell
 ),
 terms AS (
-  SELECT cell, window_end, score, level, coverage, unnest(contrib) AS part
-  FROM newest
-  WHERE nth = 1 AND level IN ('high', 'critical')
+  SELECT r.cell, r.window_end, r.score, r.level, r.coverage, unnest(r.contrib) AS part
+  FROM risk_cells r
+  JOIN newest n ON n.cell = r.cell AND n.window_end = r.window_end
+  WHERE r.level IN ('high', 'critical')
 )
 SELECT
   cell, window_end, score, level, coverage,

@@ -25,18 +25,22 @@ pub(crate) struct Latest {
     pub(crate) key: Vec<String>,
     /// The largest is the last.
     pub(crate) order: &'static str,
+    /// The order of a row that nothing came before, where all keys begin with the same one.
+    pub(crate) first: Option<i64>,
 }
 
 /// How `name` shows the last row of each key; `None` where it shows all rows.
 pub(crate) fn latest(name: &str) -> Option<Latest> {
-    let latest = |folder: &str, key: &[&str], order| {
+    let latest = |folder: &str, key: &[&str], order, first| {
         let key = key.iter().map(|column| (*column).to_owned()).collect();
-        Some(Latest { folder: folder.to_owned(), key, order })
+        Some(Latest { folder: folder.to_owned(), key, order, first })
     };
     match name {
-        "alarms" => latest(ALARM_CHANGES, &["alarm_id"], "seq"),
-        RISK_CELLS => latest(RISK_CELLS, &["cell", "window_end"], "rev"),
-        _ if name.starts_with(VIEW_PREFIX) && !name.ends_with(REVISIONS_SUFFIX) => latest(name, &[], ORDER),
+        "alarms" => latest(ALARM_CHANGES, &["alarm_id"], "seq", None),
+        RISK_CELLS => latest(RISK_CELLS, &["cell", "window_end"], "rev", Some(0)),
+        _ if name.starts_with(VIEW_PREFIX) && !name.ends_with(REVISIONS_SUFFIX) => {
+            latest(name, &[], ORDER, None)
+        }
         _ => None,
     }
 }

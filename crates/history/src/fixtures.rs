@@ -151,6 +151,11 @@ pub(crate) fn view_rows(windows: Range<i64>, count: i64) -> RecordBatch {
 
 /// The risk of one cell in each of `windows`.
 pub(crate) fn risk_rows(windows: Range<i64>) -> RecordBatch {
+    risk_corrections(windows, 0)
+}
+
+/// The same as corrections of number `rev`.
+pub(crate) fn risk_corrections(windows: Range<i64>, rev: u32) -> RecordBatch {
     let input = Input {
         topic: TOPIC.to_owned(),
         partition: 0,
@@ -177,7 +182,7 @@ pub(crate) fn risk_rows(windows: Range<i64>) -> RecordBatch {
         coverage: 1.0,
         n_events: 3,
         grid: vec![GridShare { grid: "g1".to_owned(), share: 1.0 }],
-        rev: 0,
+        rev,
     };
     catalog::risk_batch(&windows.map(risk).collect::<Vec<_>>())
 }

@@ -182,10 +182,11 @@ fn latest_rows(latest: &Latest, raw: Arc<dyn TableProvider>) -> DataFusionResult
         schema.fields().iter().map(|field| field.name().as_str()).filter(|name| is_shown(name)).collect();
     let says_what_is_gone = schema.field_with_name(WITHDRAWN).is_ok();
     let scan = LogicalPlanBuilder::scan(latest.folder.as_str(), provider_as_source(raw), None)?;
-    let rows = match (latest.key.is_empty(), says_what_is_gone) {
-        (true, true) => not_gone(&scan.build()?, &shown, &schema)?,
-        (true, false) => scan,
-        (false, _) => {
+    let rows = match (latest.key.is_empty(), says_what_is_gone, latest.first) {
+        (false, false, Some(first)) => not_revised(latest, first, &scan.build()?)?,
+        (true, true, _) => not_gone(&scan.build()?, &shown, &schema)?,
+        (true, false, _) => scan,
+        (false, ..) => {
             let key: Vec<Expr> = latest.key.iter().map(ident).collect();
             let columns = schema.fields().iter().map(|field| ident(field.name())).collect();
             let newest = ident(latest.order).sort(false, false);
@@ -196,6 +197,20 @@ fn latest_rows(latest: &Latest, raw: Arc<dyn TableProvider>) -> DataFusionResult
     };
     let shown: Vec<Expr> = shown.into_iter().map(ident).collect();
     Ok(Arc::new(ViewTable::new(rows.project(shown)?.build()?, None)))
+}
+
+/// The rows of `scan` that no later one of their key corrects. Few rows are corrections, those beyond `first`, and only
+/// they have to be in memory, however many rows there are.
+fn not_revised(latest: &Latest, first: i64, scan: &LogicalPlan) -> DataFusionResult<LogicalPlanBuilder> {
+    let corrects = ident(latest.order).gt(lit(first));
+    let later = LogicalPlanBuilder::from(scan.clone()).filter(corrects)?.alias("later")?;
+    let rows = LogicalPlanBuilder::from(scan.clone()).alias("rows")?.build()?;
+    let columns =
+        |side: &str| latest.key.iter().map(|name| Column::new(Some(side.to_owned()), name)).collect();
+    let (of_later, of_rows): (Vec<Column>, Vec<Column>) = (columns("later"), columns("rows"));
+    let is_later = col(format!("later.{}", latest.order)).gt(col(format!("rows.{}", latest.order)));
+    let equal = NullEquality::NullEqualsNothing;
+    later.join_detailed(rows, JoinType::RightAnti, (of_later, of_rows), Some(is_later), equal)
 }
 
 /// The rows of `scan`, a view without a key, that were not withdrawn after they were given: a row is the same as

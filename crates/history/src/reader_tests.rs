@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::failpoints::NoFailpoints;
 use crate::fixtures::{
-    Unsynced, access, ack, alarm, clock, commit, count, numbers, time_of, view, view_rows,
+    Unsynced, access, ack, alarm, clock, commit, count, numbers, risk_corrections, time_of, view, view_rows,
 };
 use crate::history::History;
 use crate::order::withdrawn;
@@ -88,6 +88,21 @@ async fn alarms_show_their_last_change_and_views_their_last_correction() {
     assert_eq!(numbers(folder, "SELECT n FROM view_heat ORDER BY cell").await, [11, 12]);
     assert_eq!(numbers(folder, "SELECT n FROM view_heat WHERE cell = 2").await, [12]);
     assert_eq!(numbers(folder, "SELECT n FROM view_heat_revisions ORDER BY _order").await, [10, 10, 11, 12]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_risk_of_a_window_is_its_last_correction() {
+    let folder = TempDir::new().unwrap();
+    let mut history = open(&folder).await;
+    let said = [(1..5, 0), (2..4, 1), (2..3, 2), (4..5, 3)];
+    for (number, (windows, rev)) in (1..).zip(said) {
+        let rows = vec![(TableName::RiskCells, vec![risk_corrections(windows, rev)])];
+        history.writer.commit(&commit(rows, number, 0)).await.unwrap();
+    }
+    let folder = folder.path();
+    assert_eq!(numbers(folder, "SELECT rev FROM risk_cells ORDER BY window_end").await, [0, 2, 1, 3]);
+    assert_eq!(numbers(folder, "SELECT count(*) FROM risk_cells WHERE level = 'elevated'").await, [4]);
+    assert_eq!(numbers(folder, "SELECT count(*) FROM risk_cell_revisions").await, [8]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

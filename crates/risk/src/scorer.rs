@@ -45,7 +45,7 @@ struct Ledger {
 ///
 /// The result depends on the rows alone, not on their order: a row that comes before the watermark passes is
 /// as good as one in order, a later one corrects the windows it lies in (`rev`). A restart feeds the rows of
-/// the last [`Scorer::horizon`] again.
+/// the last [`Scorer::horizon`] again, and says how often each window was corrected ([`Scorer::resume`]).
 pub struct Scorer {
     terms: Terms,
     correction: Duration,
@@ -81,6 +81,12 @@ impl Scorer {
     pub fn horizon(&self) -> Duration {
         let patience = self.sensors.values().map(|sensor| sensor.patience).max().unwrap_or_default();
         self.correction + self.terms.window.size.max(patience) + self.terms.window.slide
+    }
+
+    /// How far behind the watermark rows may come.
+    #[must_use]
+    pub fn correction(&self) -> Duration {
+        self.correction
     }
 
     /// For how long after its end something may still be said of a window.
@@ -190,6 +196,15 @@ impl Scorer {
         }
         self.forget();
         rows
+    }
+
+    /// Takes up a window that was last spoken of as correction `rev` before a restart, after [`Scorer::advance`] has
+    /// gone as far as then: whoever reads rows takes the one with the largest `rev` for the last.
+    pub fn resume(&mut self, cell: Cell, end: EventTime, rev: u32) {
+        let Some(ledger) = self.cells.get_mut(&cell) else { return };
+        // Where it says what the window before says, it is not said anew.
+        let stands = ledger.said.range(..=end).next_back().map(|(_, (said, _))| said.clone());
+        ledger.said.extend(stands.map(|said| (end, (said, rev))));
     }
 
     fn close(&mut self, end: EventTime, cell: Cell) -> Option<CellRisk> {

@@ -157,6 +157,34 @@ proptest! {
     }
 
     #[test]
+    fn a_restart_goes_on_counting_corrections(rows in rows(0..2), splits in (0usize..40, 0usize..40)) {
+        let splits = (splits.0.min(rows.len()), splits.1.min(rows.len()));
+        let (first, second) = (splits.0.min(splits.1), splits.0.max(splits.1));
+        let mut straight = scorer();
+        let mut said = Vec::new();
+        for (part, watermark) in [(&rows[..first], 100_000), (&rows[first..second], 110_000)] {
+            for row in part {
+                row.feed(&mut straight);
+            }
+            said.extend(straight.advance(at(watermark)));
+        }
+        let mut restarted = scorer();
+        for row in &rows[..second] {
+            row.feed(&mut restarted);
+        }
+        restarted.advance(at(110_000));
+        for row in &said {
+            restarted.resume(row.cell, row.window_end, row.rev);
+        }
+        for scorer in [&mut straight, &mut restarted] {
+            for row in &rows[second..] {
+                row.feed(scorer);
+            }
+        }
+        prop_assert_eq!(straight.advance(at(120_000)), restarted.advance(at(120_000)));
+    }
+
+    #[test]
     fn patrol_rows_change_nothing(rows in rows(0..2), patrol in rows(PATROL..PATROL + 1)) {
         let both: Vec<Row> = rows.iter().chain(&patrol).cloned().collect();
         prop_assert_eq!(run(&rows, &[]), run(&both, &[]));

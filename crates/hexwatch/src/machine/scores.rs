@@ -106,6 +106,17 @@ impl Scores {
         self.scorer.silent()
     }
 
+    /// Takes up windows where a restart left them: see [`Scorer::resume`].
+    pub fn resume(&mut self, cell: Cell, window_end: EventTime, rev: u32) {
+        self.scorer.resume(cell, window_end, rev);
+    }
+
+    /// How late rows still correct a window.
+    #[must_use]
+    pub fn correction(&self) -> Duration {
+        self.scorer.correction()
+    }
+
     /// Closes windows up to `watermark`.
     pub fn advance(&mut self, watermark: EventTime) -> Vec<CellRisk> {
         self.scorer.advance(watermark)

@@ -1,10 +1,11 @@
 //! What was open in the risk of cells, rebuilt out of the history's own tables.
 
 use anyhow::{Context as _, Result};
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray as _, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::prelude::SessionContext;
 use hexwatch::machine::Scores;
-use hexwatch_contract::{EventTime, Offsets, Topic};
+use hexwatch_contract::{Cell, EventTime, Offsets, Topic};
 
 /// Gives `scores` what was open at `watermark`, and says it to nobody. Rows from `done` on are left out where a table
 /// holds them: they come again.
@@ -30,6 +31,31 @@ pub(crate) async fn restore_scores(
         }
     }
     scores.advance(watermark);
+    resume_corrections(scores, history, watermark).await
+}
+
+/// Goes on counting the corrections of windows that may still be corrected.
+async fn resume_corrections(
+    scores: &mut Scores,
+    history: &SessionContext,
+    watermark: EventTime,
+) -> Result<()> {
+    let open = watermark - scores.correction();
+    let sql = format!(
+        "SELECT cell, window_end, max(rev) AS rev FROM risk_cell_revisions \
+         WHERE window_end > TIMESTAMP '{open}' AND watermark <= TIMESTAMP '{watermark}' GROUP BY cell, window_end \
+         ORDER BY window_end"
+    );
+    for rows in read(history, &sql).await.context("restoring the corrections of risk")? {
+        let cells = rows["cell"].as_primitive::<Int64Type>();
+        let ends = rows["window_end"].as_primitive::<TimestampMicrosecondType>();
+        let revs = rows["rev"].as_primitive::<Int64Type>();
+        for row in 0..rows.num_rows() {
+            let end = EventTime::from_micros(ends.value(row));
+            let rev = u32::try_from(revs.value(row)).unwrap_or(u32::MAX);
+            scores.resume(Cell::from_i64(cells.value(row)), end, rev);
+        }
+    }
     Ok(())
 }
 
