@@ -293,7 +293,7 @@ impl Machine {
 
     fn hand_on(&mut self, now: EventTime, stepped: Effects) -> Result<Vec<Effect>> {
         // What devices say of themselves comes before the hits of the same step are judged.
-        for (device, state, at) in stepped.waiting.iter().chain(&stepped.admitted).flat_map(device_states) {
+        for (device, state, at) in stepped.known.iter().chain(&stepped.admitted).flat_map(device_states) {
             self.book.device_state(device, state, at);
         }
         self.book.recall(&stepped.recalled);

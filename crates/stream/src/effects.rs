@@ -14,9 +14,10 @@ pub struct Effects {
     pub admitted: Vec<EventBatch>,
     /// Rows too late to correct anything, for `late_events`.
     pub late: Vec<EventBatch>,
-    /// Rows that count and wait, while others are read again after a restart. They come among `admitted` later; what
-    /// they say of devices is known from now on, since rules may have told of them already.
-    pub waiting: Vec<EventBatch>,
+    /// Rows that count, and are not `admitted` by this step: those read again after a restart were before it, those that
+    /// wait meanwhile will be. What they say of devices is known from now on: rules may have told of the ones already,
+    /// and late rows lie before the others.
+    pub known: Vec<EventBatch>,
     /// What the chunks taken add to the accounts; read again after a restart they add nothing.
     pub accounts: Vec<(Topic, Account)>,
     /// What rules found.
@@ -39,7 +40,7 @@ impl Effects {
     pub fn extend(&mut self, later: Self) {
         self.admitted.extend(later.admitted);
         self.late.extend(later.late);
-        self.waiting.extend(later.waiting);
+        self.known.extend(later.known);
         self.accounts.extend(later.accounts);
         self.hits.extend(later.hits);
         self.hits_ahead.extend(later.hits_ahead);

@@ -268,7 +268,8 @@ impl<'w> Run<'w> {
 
     fn settle(&mut self) -> Result<(), Stop> {
         self.with(|process, _, on| process.tick(on))?;
-        for is_last in [false, true] {
+        // What a commit settles belongs to the one after it.
+        for commits_after in [true, true, false] {
             for _ in 0..MOST_STEPS {
                 self.outlets.deliver_all();
                 if self.process.as_ref().is_some_and(Process::is_settled) {
@@ -276,7 +277,7 @@ impl<'w> Run<'w> {
                 }
                 self.with(|process, _, on| process.proceed(on))?;
             }
-            if !is_last {
+            if commits_after {
                 self.with(|process, _, on| process.commit(on))?;
             }
         }

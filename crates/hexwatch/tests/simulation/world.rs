@@ -198,12 +198,11 @@ fn records(topic: Topic, device: &str, start: i64, chance: &mut Chance) -> Vec<R
         } else if chance.one_in(12) {
             Record { produced: now, time: now, body: None, id }
         } else {
-            let (body, may_wait) = body(topic, chance);
-            let delay = if may_wait { delay(chance) } else { 0 };
+            let delay = delay(chance);
             let delay = if latest == i64::MIN { delay.min(LATENESS) } else { delay };
             // Too late for its own partition, whatever happened elsewhere.
             let time = if delay > HORIZON_MS { latest - delay } else { now - delay };
-            Record { produced: now, time, body: Some(body), id }
+            Record { produced: now, time, body: Some(body(topic, chance)), id }
         };
         if record.body.is_some() && record.time <= now {
             latest = latest.max(record.time);
@@ -219,18 +218,17 @@ fn gap(topic: Topic, chance: &mut Chance) -> i64 {
     if topic == Topic::Iot { chance.between(3_000, 30_000) } else { chance.between(5_000, 60_000) }
 }
 
-/// What a record says, and whether it may come late: a device's state that comes late and a restart between do not
-/// always find what a straight run finds.
-fn body(topic: Topic, chance: &mut Chance) -> (Value, bool) {
+/// What a record says.
+fn body(topic: Topic, chance: &mut Chance) -> Value {
     if topic == Topic::Panic {
         let kind = ["panic", "panic", "medical", "test"][chance.below(4)];
-        return (json!({ "kind": kind }), true);
+        return json!({ "kind": kind });
     }
     match chance.below(8) {
-        0 => (json!({ "state": "fault" }), false),
-        1 => (json!({ "state": "normal" }), false),
-        2 | 3 => (json!({ "property": "ch4", "result": 25.0 }), true),
-        _ => (json!({ "heartbeat": true }), true),
+        0 => json!({ "state": "fault" }),
+        1 => json!({ "state": "normal" }),
+        2 | 3 => json!({ "property": "ch4", "result": 25.0 }),
+        _ => json!({ "heartbeat": true }),
     }
 }
 

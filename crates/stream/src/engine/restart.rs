@@ -147,6 +147,7 @@ impl Engine {
         self.feed(admitted, true, &mut silence)?;
         self.give_filters(&mut silence)?;
         effects.recalled.extend(silence.hits);
+        effects.known.extend(silence.admitted);
         Ok(())
     }
 
@@ -165,7 +166,7 @@ impl Engine {
         for query in self.filters.iter_mut().filter(|query| tells(query)) {
             query.take(topic, &rows.records).map_err(failed(&query.name))?;
         }
-        effects.waiting.push(rows);
+        effects.known.push(rows);
         let mut ahead = Effects::default();
         self.give_filters(&mut ahead)?;
         effects.hits_ahead.append(&mut ahead.hits);
