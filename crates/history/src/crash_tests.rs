@@ -151,10 +151,7 @@ async fn a_second_process_is_refused_at_the_door() {
 /// A writer that the lock does not know of, as on a file system without locks.
 async fn unlocked(data_dir: &Path) -> Writer {
     let alarms = AlarmLog::open(&data_dir.join("alarm-log"), Arc::new(Unsynced)).unwrap().0;
-    let tables = Tables::new(
-        data_dir.join("tables"),
-        Arc::new(crate::durable_store::DurableStore::new(Arc::new(Unsynced))),
-    );
+    let tables = Tables::new(data_dir.join("tables"), Arc::new(Unsynced));
     Writer::open(tables, clock(), Arc::new(NoFailpoints), Arc::new(alarms), None).await.unwrap()
 }
 

@@ -8,7 +8,6 @@ use hexwatch_contract::Clock;
 
 use crate::alarm_log::{AlarmLog, AlarmLogRecovery};
 use crate::durability::{Durability, Fsync, create_folders};
-use crate::durable_store::DurableStore;
 use crate::error::{HistoryError, Result};
 use crate::failpoints::{Failpoints, NoFailpoints};
 use crate::reader::Reader;
@@ -52,29 +51,10 @@ impl History {
         let lock = lock(&data_dir)?;
         let (alarms, alarm_log) = AlarmLog::open(&data_dir.join("alarm-log"), durability.clone())?;
         let alarms = Arc::new(alarms.with_failpoints(failpoints.clone()));
-        keep_tables(&data_dir.join("tables"), &*durability)?;
-        let tables = Tables::new(data_dir.join("tables"), Arc::new(DurableStore::new(durability)));
+        let tables = Tables::new(data_dir.join("tables"), durability);
         let writer = Writer::open(tables.clone(), clock, failpoints, alarms.clone(), Some(lock)).await?;
         Ok(Self { writer, alarms, alarm_log, reader: Reader::over(tables) })
     }
-}
-
-/// Syncs the names in every table's folders: a process that died between giving a log entry its name and syncing the
-/// folder has left an entry that is counted on from now on, and that a power loss could still take.
-fn keep_tables(folder: &Path, durability: &dyn Durability) -> Result<()> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(HistoryError::io("listing", folder)(error)),
-    };
-    for entry in entries {
-        let table = entry.map_err(HistoryError::io("listing", folder))?.path();
-        let log = table.join("_delta_log");
-        for folder in [&log, &table].into_iter().filter(|folder| folder.is_dir()) {
-            durability.sync_folder(folder).map_err(HistoryError::io("syncing", folder))?;
-        }
-    }
-    durability.sync_folder(folder).map_err(HistoryError::io("syncing", folder))
 }
 
 fn lock(data_dir: &Path) -> Result<File> {

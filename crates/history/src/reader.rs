@@ -22,7 +22,6 @@ use tokio::sync::Mutex;
 
 use crate::catalog::{self, Latest};
 use crate::durability::Fsync;
-use crate::durable_store::DurableStore;
 use crate::error::{HistoryError, Result};
 use crate::order::{ORDER, WITHDRAWN};
 use crate::read::plain_session;
@@ -46,7 +45,7 @@ impl Reader {
     /// Reads the history in `data_dir`; a folder without one is a history without rows.
     pub fn open(data_dir: &Path) -> Result<Self> {
         let data_dir = std::path::absolute(data_dir).map_err(HistoryError::io("addressing", data_dir))?;
-        Ok(Self::over(Tables::new(data_dir.join("tables"), Arc::new(DurableStore::new(Arc::new(Fsync))))))
+        Ok(Self::over(Tables::new(data_dir.join("tables"), Arc::new(Fsync))))
     }
 
     pub(crate) fn over(tables: Tables) -> Self {

@@ -83,6 +83,8 @@ async fn bring_back(
     takeover.report.set_aside.extend(log_tail::check(name, &tables.folder_of(name), recorded)?);
     let Some(mut table) = tables.open(name).await? else { return Ok(None) };
     let Ahead { positions, files, merged } = table.ahead_of(recorded).await?;
+    // Whoever wrote what we have found may have died, or lost its right to write, before that was on the disk.
+    tables.keep(name)?;
     let behind = Behind { positions: &positions, files: files.len(), merged: merged.as_deref() };
     if takeover.judge(name, behind)? == Duty::TakeBack {
         let removals = files.into_iter().map(|file| removal(file, now.millis())).collect();

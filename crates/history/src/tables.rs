@@ -17,6 +17,8 @@ use deltalake::{DeltaTable, DeltaTableError};
 use object_store::ObjectStore;
 use url::Url;
 
+use crate::durability::Durability;
+use crate::durable_store::DurableStore;
 use crate::error::{HistoryError, Result};
 use crate::storable::storable_schema;
 use crate::table::Table;
@@ -32,12 +34,24 @@ const STATISTICS: [&str; 8] =
 #[derive(Clone, Debug)]
 pub(crate) struct Tables {
     folder: PathBuf,
+    durability: Arc<dyn Durability>,
     store: Arc<dyn ObjectStore>,
 }
 
 impl Tables {
-    pub(crate) fn new(folder: PathBuf, store: Arc<dyn ObjectStore>) -> Self {
-        Self { folder, store }
+    pub(crate) fn new(folder: PathBuf, durability: Arc<dyn Durability>) -> Self {
+        let store = Arc::new(DurableStore::new(Arc::clone(&durability)));
+        Self { folder, durability, store }
+    }
+
+    /// Syncs the names in the folders of table `name`: a process that died between giving a log entry its name and
+    /// syncing the folder has left an entry that is counted on from now on, and that a power loss could still take.
+    pub(crate) fn keep(&self, name: &str) -> Result<()> {
+        let table = self.folder_of(name);
+        let folders = [table.join("_delta_log"), table, self.folder.clone()];
+        folders.iter().filter(|folder| folder.is_dir()).try_for_each(|folder| {
+            self.durability.sync_folder(folder).map_err(HistoryError::io("syncing", folder))
+        })
     }
 
     pub(crate) fn folder_of(&self, name: &str) -> PathBuf {

@@ -68,6 +68,7 @@ impl Writer {
         flaw: Flaw,
     ) -> Result<(), Stop> {
         let Ahead { positions, files } = disk.ahead_of(table, recorded);
+        disk.sync_table(table);
         let behind = Behind { positions: &positions, files: files.len(), merged: None };
         let duty = self.takeover.judge(table, behind)?;
         let known = disk.version(table).unwrap_or(0);

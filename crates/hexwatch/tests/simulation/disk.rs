@@ -103,11 +103,6 @@ impl Disk {
         self.tables.get_mut(table).into_iter().flatten().for_each(|entry| entry.is_synced = true);
     }
 
-    /// What opening does: entries that a dead process left are counted on from now on.
-    pub(crate) fn keep_tables(&mut self) {
-        self.tables.values_mut().flatten().for_each(|entry| entry.is_synced = true);
-    }
-
     pub(crate) fn checkpoint(&self) -> Option<Checkpoint> {
         self.tables.get(COMMITS)?.iter().rev().find_map(|entry| entry.checkpoint.clone())
     }
@@ -140,7 +135,7 @@ impl Disk {
         // What came through is on the disk for good.
         self.files.values_mut().for_each(|(_, is_synced)| *is_synced = true);
         self.sync_log();
-        self.keep_tables();
+        self.tables.values_mut().flatten().for_each(|entry| entry.is_synced = true);
     }
 
     /// The rows of `table` as a reader sees them; an error names a file that is gone.

@@ -61,7 +61,6 @@ impl Process {
             on.disk.sync_log();
         }
         on.faults.boundary()?;
-        on.disk.keep_tables();
         let writer = Writer::open(on.disk, on.faults, on.flaw)?;
         let checkpoint = &writer.takeover.checkpoint;
         let state = State::read(checkpoint.number, &checkpoint.state)?;

@@ -1,5 +1,6 @@
 //! The reader's thread: poll, decode, hand over.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -75,6 +76,8 @@ pub(super) struct Run {
     discovered: Instant,
     /// Whether a lane may hold records that were not handed over.
     pending: bool,
+    /// Whether the queue was full since the last discovery: then it is our own doing if a partition stands still.
+    waited: Cell<bool>,
 }
 
 impl Run {
@@ -100,6 +103,7 @@ impl Run {
             last_lane: 0,
             discovered: now,
             pending: false,
+            waited: Cell::new(false),
         }
     }
 
@@ -296,6 +300,7 @@ impl Run {
         let known =
             |topic: &str, partition| self.lanes.iter().any(|lane| lane.carries(topic.as_bytes(), partition));
         match assignment::discover(&self.consumer, &self.settings, known) {
+            Ok(found) if found.is_empty() && self.waited.take() => Ok(()),
             Ok(found) if found.is_empty() => self.wake_standing(),
             Ok(found) => {
                 self.hand_over(|_| true)?;
@@ -389,6 +394,7 @@ impl Run {
                 Err(TrySendError::Closed(_)) => return Err(End::Asked),
                 Err(TrySendError::Full(event)) => event,
             };
+            self.waited.set(true);
             self.check_stop()?;
             if shown.elapsed() >= SHOW_EVERY {
                 self.show_waiting();
