@@ -111,8 +111,20 @@ pub(crate) struct Emitted {
 #[derive(Debug)]
 struct Given {
     key: Encoded,
-    row: RecordBatch,
+    /// The rows that were given with it, and which of them it is.
+    batch: Arc<RecordBatch>,
+    row: usize,
     shard: Shard,
+}
+
+/// The rows of `given` in one batch.
+fn gathered(given: &[Given], schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    if given.is_empty() {
+        return Ok(RecordBatch::new_empty(Arc::clone(schema)));
+    }
+    let batches: Vec<&RecordBatch> = given.iter().map(|one| &*one.batch).collect();
+    let places: Vec<(usize, usize)> = given.iter().enumerate().map(|(batch, one)| (batch, one.row)).collect();
+    interleave_record_batch(&batches, &places)
 }
 
 impl Emitted {
@@ -145,22 +157,21 @@ impl Emitted {
             .map(|(id, _)| id.clone())
             .collect();
         let gone: Vec<Given> = gone.into_iter().filter_map(|id| self.rows.remove(&id)).collect();
-        let withdrawn: Vec<RecordBatch> =
-            gone.into_iter().filter(|given| !keys.contains(&given.key)).map(|given| given.row).collect();
-        let mut rows = Vec::new();
-        for (id, (key, row)) in now {
-            self.rows.entry(id).or_insert_with(|| {
-                rows.push((0, row));
-                let shard = among.map_or(0, |(shards, _)| shards[row]);
-                Given { key, row: fresh.slice(row, 1), shard }
-            });
-        }
-        let rows = if rows.is_empty() {
+        let withdrawn: Vec<Given> = gone.into_iter().filter(|given| !keys.contains(&given.key)).collect();
+        now.retain(|id, _| !self.rows.contains_key(id));
+        let rows = if now.is_empty() {
             RecordBatch::new_empty(fresh.schema())
         } else {
-            interleave_record_batch(&[fresh], &rows)?
+            let places: Vec<(usize, usize)> = now.values().map(|(_, row)| (0, *row)).collect();
+            interleave_record_batch(&[fresh], &places)?
         };
-        Ok(Changes { rows, withdrawn: concat_batches(&fresh.schema(), &withdrawn)? })
+        // What was looked at and given before must not stay in memory for the sake of what is new.
+        let batch = Arc::new(rows.clone());
+        for (place, (id, (key, row))) in now.into_iter().enumerate() {
+            let shard = among.map_or(0, |(shards, _)| shards[row]);
+            self.rows.insert(id, Given { key, batch: Arc::clone(&batch), row: place, shard });
+        }
+        Ok(Changes { rows, withdrawn: gathered(&withdrawn, &fresh.schema())? })
     }
 
     /// Whether anything was given for result times within `[from, to]`.
