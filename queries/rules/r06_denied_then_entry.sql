@@ -17,13 +17,28 @@
 -- Somebody who mistypes a PIN is no intruder: where every denial is InvalidPIN by one reference, nobody else
 -- enters, and that within 30 s of the last denial, the priority is 4.
 -- It is an exercise only if every record of it is.
-WITH passages AS (
+-- Denials are rare and entries are not: what is further than the window from a denial that is one too many is left
+-- out first. The last denial before an entry that counts is one, and all that the entry counts is near it.
+WITH denials AS (
+  SELECT
+    site, access_point, "time",
+    count(*) OVER (
+      PARTITION BY site, access_point ORDER BY "time" RANGE BETWEEN $window PRECEDING AND CURRENT ROW
+    ) AS denials
+  FROM access
+  WHERE event = 'denied' AND status IN ('actual', 'exercise')
+),
+passages AS (
   SELECT
     id, site, access_point, "time", reason, credential_ref, cell, lon, lat, status,
     event = 'denied' AS is_denied,
     input(topic, "partition", "offset", id, CASE WHEN event = 'denied' THEN 'denied' ELSE 'entry' END) AS record
-  FROM access
-  WHERE event IN ('denied', 'granted', 'door_open') AND status IN ('actual', 'exercise')
+  FROM access a
+  WHERE event IN ('denied', 'granted', 'door_open') AND status IN ('actual', 'exercise') AND EXISTS (
+    SELECT 1 FROM denials d
+    WHERE d.site = a.site AND d.access_point = a.access_point AND d.denials >= $denials
+      AND d."time" >= a."time" - $window AND d."time" <= a."time" + $window
+  )
 ),
 counted AS (
   SELECT
@@ -45,7 +60,11 @@ counted AS (
 entries AS (
   SELECT
     *,
-    row_number() OVER (PARTITION BY "time", site, access_point ORDER BY id) AS same_instant
+    row_number() OVER (PARTITION BY "time", site, access_point ORDER BY id) AS same_instant,
+    count(*) OVER (
+      PARTITION BY site, access_point, first_denied ORDER BY "time"
+      RANGE BETWEEN $window PRECEDING AND INTERVAL '1 millisecond' PRECEDING
+    ) AS spoken
   FROM counted
   WHERE NOT is_denied AND denials >= $denials AND (previous_entry IS NULL OR previous_entry < last_denied)
 ),
@@ -84,8 +103,4 @@ SELECT
   e.denials AS m_denials
 FROM entries e
 JOIN denied d ON d."time" = e."time" AND d.site = e.site AND d.access_point = e.access_point
-WHERE e.same_instant = 1 AND NOT EXISTS (
-  SELECT 1 FROM entries earlier
-  WHERE earlier.site = e.site AND earlier.access_point = e.access_point
-    AND earlier.first_denied = e.first_denied AND earlier."time" < e."time"
-)
+WHERE e.same_instant = 1 AND e.spoken = 0

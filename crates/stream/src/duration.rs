@@ -1,17 +1,20 @@
 //! Intervals as durations. Adding an interval to a time asks the time zone's calendar for every row, or every
 //! pair of a join; all our times are UTC, where days are 24 h, so a duration gives the same and is one addition.
 
-use arrow::datatypes::{DataType, IntervalMonthDayNano};
+use arrow::datatypes::IntervalMonthDayNano;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, WindowFrameBound, WindowFrameUnits,
+};
 use hexwatch_contract::event::time_type;
 
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
-/// `plan` with every interval of fixed length that is added to a UTC time as a duration.
+/// `plan` with every interval of fixed length that is added to a UTC time, or bounds a frame over one, as a duration.
 pub(crate) fn with_durations(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|node| {
         let inputs = node.inputs();
@@ -29,18 +32,51 @@ pub(crate) fn with_durations(plan: LogicalPlan) -> Result<LogicalPlan> {
 }
 
 fn rewritten(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
-    let Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) = expr
-    else {
-        return Transformed::no(expr);
+    match expr {
+        Expr::BinaryExpr(sum) => added(sum, schema),
+        Expr::WindowFunction(function) => framed(function, schema),
+        other => Transformed::no(other),
+    }
+}
+
+fn added(sum: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
+    let BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right } = sum else {
+        return Transformed::no(Expr::BinaryExpr(sum));
     };
-    let is_time = left.get_type(schema).is_ok_and(|kind: DataType| kind == time_type());
-    if let (true, Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _)) = (is_time, &*right)
-        && let Some(micros) = micros(*interval)
+    if let Expr::Literal(interval, _) = &*right
+        && is_time(&left, schema)
+        && let Some(duration) = duration(interval)
     {
-        let duration = Expr::Literal(ScalarValue::DurationMicrosecond(Some(micros)), None);
-        return Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right: Box::new(duration) }));
+        let right = Box::new(Expr::Literal(duration, None));
+        return Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right }));
     }
     Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))
+}
+
+/// A frame is bounded anew for every row.
+fn framed(mut function: Box<WindowFunction>, schema: &DFSchema) -> Transformed<Expr> {
+    let params = &mut function.params;
+    let by_time = matches!(params.order_by.as_slice(), [only] if is_time(&only.expr, schema));
+    if !by_time || params.window_frame.units != WindowFrameUnits::Range {
+        return Transformed::no(Expr::WindowFunction(function));
+    }
+    for bound in [&mut params.window_frame.start_bound, &mut params.window_frame.end_bound] {
+        if let WindowFrameBound::Preceding(interval) | WindowFrameBound::Following(interval) = bound
+            && let Some(duration) = duration(interval)
+        {
+            *interval = duration;
+        }
+    }
+    Transformed::yes(Expr::WindowFunction(function))
+}
+
+fn is_time(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|kind| kind == time_type())
+}
+
+fn duration(interval: &ScalarValue) -> Option<ScalarValue> {
+    let ScalarValue::IntervalMonthDayNano(Some(interval)) = interval else { return None };
+    micros(*interval).map(|micros| ScalarValue::DurationMicrosecond(Some(micros)))
 }
 
 /// The length in microseconds, where it is fixed and whole.

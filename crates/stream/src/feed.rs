@@ -83,6 +83,8 @@ impl Source {
 #[derive(Debug)]
 pub(crate) struct Feed {
     pub(crate) source: Source,
+    /// Which scan of the plan it stands before.
+    pub(crate) number: usize,
     pub(crate) slot: Arc<Slot>,
     time: usize,
     columns: Vec<usize>,
@@ -93,7 +95,7 @@ pub(crate) struct Feed {
 #[derive(Clone, Debug)]
 pub(crate) struct Passed {
     times: TimestampMicrosecondArray,
-    rows: RecordBatch,
+    pub(crate) rows: RecordBatch,
     /// The shard of each row, where the query's rows fall apart.
     pub(crate) shards: Option<Arc<Shards>>,
     pub(crate) earliest: i64,
@@ -109,21 +111,20 @@ impl Feed {
 
     /// The same, with the shard of each row by `key`.
     pub(crate) fn pass_apart(&self, records: &RecordBatch, key: Option<&ShardKey>) -> Result<Option<Passed>> {
-        let filtered;
-        let records = if let Some(filter) = &self.filter {
+        let mut rows = records.project(&self.columns)?;
+        let mut times = Arc::clone(records.column(self.time));
+        if let Some(filter) = &self.filter {
             let wanted = filter.evaluate(records)?.into_array(records.num_rows())?;
             let wanted = wanted.as_boolean();
             if wanted.true_count() == 0 {
                 return Ok(None);
             }
-            filtered = filter_record_batch(records, wanted)?;
-            &filtered
-        } else {
-            records
-        };
-        let times = records.column(self.time).as_primitive::<TimestampMicrosecondType>().clone();
-        let shards = key.map(|key| key.of_scanned(records)).transpose()?;
-        Ok(Passed::new(times, records.project(&self.columns)?, shards.map(Shards::of)))
+            rows = filter_record_batch(&rows, wanted)?;
+            times = arrow::compute::filter(&times, wanted)?;
+        }
+        let times = times.as_primitive::<TimestampMicrosecondType>().clone();
+        let shards = key.map(|key| key.of_scanned(&rows)).transpose()?;
+        Ok(Passed::new(times, rows, shards.map(Shards::of)))
     }
 }
 
@@ -137,6 +138,21 @@ impl Passed {
     /// All rows.
     pub(crate) fn rows(&self) -> &RecordBatch {
         &self.rows
+    }
+
+    /// The time of a row, in microseconds.
+    pub(crate) fn time(&self, row: u32) -> i64 {
+        self.times.value(row as usize)
+    }
+
+    /// The rows of all `parts`, which are not none.
+    pub(crate) fn concat(parts: &[Self]) -> Result<Option<Self>> {
+        let Some(first) = parts.first() else { return Ok(None) };
+        let rows = concat_batches(&first.rows.schema(), parts.iter().map(|part| &part.rows))?;
+        let times: Vec<&dyn Array> = parts.iter().map(|part| &part.times as &dyn Array).collect();
+        let times = arrow::compute::concat(&times)?.as_primitive().clone();
+        let shards: Option<Vec<&Shards>> = parts.iter().map(|part| part.shards.as_deref()).collect();
+        Ok(Self::new(times, rows, shards.map(Shards::concat)))
     }
 
     /// The rows with `from <= time <= to`, in microseconds; `None` where there are none.
@@ -155,7 +171,7 @@ impl Passed {
     }
 
     /// The rows with `from <= time <= to` of the shards in `among`; `None` where there are none.
-    fn among(&self, from: i64, to: i64, among: &FxHashSet<Shard>) -> Result<Option<RecordBatch>> {
+    pub(crate) fn among(&self, from: i64, to: i64, among: &FxHashSet<Shard>) -> Result<Option<RecordBatch>> {
         if to < self.earliest || self.latest < from {
             return Ok(None);
         }
@@ -170,69 +186,32 @@ impl Passed {
     }
 }
 
-/// The rows of one feed that a query may still look at.
-#[derive(Debug, Default)]
-pub(crate) struct Kept {
-    batches: Vec<Passed>,
-}
-
-/// Above this many kept batches the small ones are joined, so that a trickle does not make a run slow.
-const MANY: usize = 64;
-
-impl Kept {
-    pub(crate) fn push(&mut self, passed: Passed) {
-        self.batches.push(passed);
-    }
-
-    /// The kept rows with `from <= time <= to`, in microseconds.
-    pub(crate) fn between(&self, from: i64, to: i64) -> Result<Vec<RecordBatch>> {
-        let parts = self.batches.iter().map(|batch| batch.between(from, to));
-        parts.filter_map(Result::transpose).map(|part| Ok(part?.rows)).collect()
-    }
-
-    /// Those of them that belong to the shards in `among`.
-    pub(crate) fn among(&self, from: i64, to: i64, among: &FxHashSet<Shard>) -> Result<Vec<RecordBatch>> {
-        let parts = self.batches.iter().map(|batch| batch.among(from, to, among));
-        parts.filter_map(Result::transpose).collect()
-    }
-
-    /// Drops what lies before `floor`, in microseconds.
-    pub(crate) fn drop_before(&mut self, floor: i64) -> Result<()> {
-        self.batches.retain(|batch| batch.latest >= floor);
-        if self.batches.len() <= MANY {
-            return Ok(());
-        }
-        let parts: Vec<_> = self
-            .batches
-            .iter()
-            .map(|batch| batch.between(floor, i64::MAX))
-            .filter_map(Result::transpose)
-            .collect::<Result<_>>()?;
-        let Some(first) = parts.first() else { return Ok(()) };
-        let rows = concat_batches(&first.rows.schema(), parts.iter().map(|part| &part.rows))?;
-        let times: Vec<&dyn Array> = parts.iter().map(|part| &part.times as &dyn Array).collect();
-        let times = arrow::compute::concat(&times)?.as_primitive().clone();
-        let shards: Option<Vec<&Shards>> = parts.iter().map(|part| part.shards.as_deref()).collect();
-        self.batches = Passed::new(times, rows, shards.map(Shards::concat)).into_iter().collect();
-        Ok(())
-    }
-}
-
 /// A table of the live catalog: planning a scan of it makes a [`Feed`].
 #[derive(Debug)]
 pub(crate) struct LiveTable {
     source: Source,
+    number: usize,
     schema: SchemaRef,
     feeds: Arc<Mutex<Vec<Feed>>>,
 }
 
 impl LiveTable {
     pub(crate) fn new(source: Source, schema: SchemaRef, feeds: Arc<Mutex<Vec<Feed>>>) -> Self {
-        Self { source, schema, feeds }
+        Self { source, number: 0, schema, feeds }
     }
 
     pub(crate) fn source(&self) -> Source {
         self.source
+    }
+
+    pub(crate) fn number(&self) -> usize {
+        self.number
+    }
+
+    /// The same table as the scan with this number reads it.
+    pub(crate) fn numbered(&self, number: usize) -> Self {
+        let (schema, feeds) = (Arc::clone(&self.schema), Arc::clone(&self.feeds));
+        Self { source: self.source, number, schema, feeds }
     }
 }
 
@@ -263,7 +242,8 @@ impl TableProvider for LiveTable {
         let filter = filter.map(|filter| session.create_physical_expr(filter, &plain)).transpose()?;
         let slot = Slot::new(Arc::new(self.schema.project(&columns)?));
         let time = self.schema.index_of(self.source.time_column())?;
-        let feed = Feed { source: self.source, slot: Arc::clone(&slot), time, columns, filter };
+        let (source, number) = (self.source, self.number);
+        let feed = Feed { source, number, slot: Arc::clone(&slot), time, columns, filter };
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner).push(feed);
         slot.leaf()
     }

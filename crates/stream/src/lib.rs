@@ -9,7 +9,7 @@
 //! 5. `rows`, `hit`: what a step changed, as rows of a view or hits of a rule.
 //!
 //! `planner` makes queries of files: `shape` recognises them, `reach` proves how far they look back, `shard` by what
-//! their rows fall apart, and
+//! their rows fall apart, `possible` which rows can give nothing, and
 //! what neither can place is refused with file, line and reason. [`engine`] takes a row through all of it,
 //! one step at a time; [`checkpoint`] says where a restart takes up. [`history`] runs the same text as one
 //! batch.
@@ -29,9 +29,11 @@ mod filter;
 mod group;
 mod hit;
 mod hop;
+mod kept;
 mod lookback;
 mod pane;
 mod planner;
+mod possible;
 mod query;
 mod reach;
 mod rows;

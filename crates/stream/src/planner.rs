@@ -18,13 +18,14 @@ use crate::duration::with_durations;
 use crate::feed::{Feed, LiveTable, Source};
 use crate::filter::FilterQuery;
 use crate::hop::{Hop, HopMode, Tables};
-use crate::lookback::LookbackQuery;
+use crate::lookback::{self, LookbackQuery};
 use crate::pane::{PaneQuery, Telling};
+use crate::possible::Outline;
 use crate::query::{Operator, Query, Told};
 use crate::reach::{self, Lookback, Reach, Unbounded};
 use crate::run::Run;
 use crate::shape::{self, Shape};
-use crate::shard::ShardKey;
+use crate::shard::{self, ShardKey};
 use crate::spec::Spec;
 use crate::{error::Refusal, hit};
 
@@ -72,18 +73,17 @@ impl Planner {
         }
         let key = spec.key_in(&schema)?;
         let reach = if shape == Shape::Lookback { Self::reach(spec, &draft.plan)? } else { Reach::default() };
-        let shard_key = if shape == Shape::Lookback {
-            let shard_key = ShardKey::of(&draft.plan);
+        let (shard_key, outline) = (ShardKey::of(&draft.plan), Outline::of(&draft.plan));
+        let parts = shard::parts(&draft.plan, shard_key.as_ref());
+        if shape == Shape::Lookback {
             draft.plan = with_durations(draft.plan)?;
-            shard_key
-        } else {
-            None
-        };
+        }
         let physical = self
             .runtime
             .block_on(draft.state.query_planner().create_physical_plan(&draft.plan, &draft.state))?;
         let run = Run::new(physical, draft.state.task_ctx(), Arc::clone(&self.runtime));
-        let feeds = std::mem::take(&mut *draft.feeds.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut feeds = std::mem::take(&mut *draft.feeds.lock().unwrap_or_else(PoisonError::into_inner));
+        feeds.sort_by_key(|feed| feed.number);
         let telling = Telling { immediate: spec.immediate, key, horizon: self.horizon };
         let waits = feeds.iter().any(|feed| matches!(feed.source, Source::Absence(_)));
         if waits && spec.immediate {
@@ -98,7 +98,8 @@ impl Planner {
                 let at = schema
                     .index_of(spec.time.as_deref().unwrap_or_default())
                     .map_err(DataFusionError::from)?;
-                Operator::Lookback(Box::new(LookbackQuery::new(run, feeds, telling, reach, at, shard_key)))
+                let plan = lookback::Plan { run, outline, feeds, parts, shard_key, telling, reach, at };
+                Operator::Lookback(Box::new(LookbackQuery::new(plan)))
             }
         };
         Ok(Query {
@@ -141,7 +142,7 @@ impl Planner {
         let state = context.state();
         let written = self.runtime.block_on(spec.logical_plan(&state))?;
         shape::refuse_as_written(&written)?;
-        let plan = state.optimize(&written)?;
+        let plan = shape::numbered(state.optimize(&written)?)?;
         Ok(Draft { state, feeds, plan })
     }
 

@@ -1,8 +1,11 @@
 //! Which shape a query has, and the reason where it has none that runs live.
 
+use std::sync::Arc;
+
 use datafusion::catalog::TableProvider;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::datasource::source_as_provider;
+use datafusion::common::Result;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, TableScan, Volatility};
 
 use crate::feed::{LiveTable, Source};
@@ -33,9 +36,33 @@ pub(crate) struct PaneShape {
 
 /// The live table behind a scan; `None` for a reference table.
 pub(crate) fn live_table(scan: &TableScan) -> Option<Source> {
+    of_live_table(scan, LiveTable::source)
+}
+
+/// Which scan of a live table it is, as [`numbered`] counted; `None` for a reference table.
+pub(crate) fn scan_number(scan: &TableScan) -> Option<usize> {
+    of_live_table(scan, LiveTable::number)
+}
+
+fn of_live_table<T>(scan: &TableScan, what: impl FnOnce(&LiveTable) -> T) -> Option<T> {
     let provider = source_as_provider(&scan.source).ok()?;
     let provider: &dyn TableProvider = provider.as_ref();
-    (provider as &dyn std::any::Any).downcast_ref::<LiveTable>().map(LiveTable::source)
+    (provider as &dyn std::any::Any).downcast_ref::<LiveTable>().map(what)
+}
+
+/// `plan` with a number for each scan of a live table, so that its feed is found again.
+pub(crate) fn numbered(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let mut next = 0;
+    let numbered = plan.transform_down_with_subqueries(|node| {
+        let LogicalPlan::TableScan(mut scan) = node else { return Ok(Transformed::no(node)) };
+        let Some(table) = of_live_table(&scan, |table| table.numbered(next)) else {
+            return Ok(Transformed::no(LogicalPlan::TableScan(scan)));
+        };
+        next += 1;
+        scan.source = provider_as_source(Arc::new(table));
+        Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+    });
+    numbered.data()
 }
 
 /// Microseconds as a person writes them.

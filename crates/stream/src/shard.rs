@@ -10,11 +10,13 @@ use std::collections::BTreeSet;
 use arrow::array::{ArrayRef, BooleanArray, RecordBatch};
 use datafusion::common::Result;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan, TableScan, Union, Window};
 use rustc_hash::FxHashSet;
 
 use crate::feed::Source;
-use crate::shape::live_table;
+use crate::possible::Outline;
+use crate::shape::{live_table, scan_number};
 
 /// A hash of the values that tell rows apart. Two shards that share one are looked at together.
 pub(crate) type Shard = u64;
@@ -34,9 +36,17 @@ impl ShardKey {
         let scope = visit(plan)?;
         let key = |name: &str| scope.columns.iter().position(|column| column.as_deref() == Some(name));
         let (scanned, given) =
-            scope.apart?.into_iter().filter_map(|name| key(&name).map(|at| (name, at))).unzip();
-        let key = Self { scanned, given };
-        (!key.given.is_empty()).then_some(key)
+            fit(scope.apart?).into_iter().filter_map(|name| key(&name).map(|at| (name, at))).unzip();
+        let mut key = Self { scanned, given };
+        // Fewer columns tell fewer rows apart, and never rows that meet.
+        key.scanned.truncate(MOST_COLUMNS);
+        key.given.truncate(MOST_COLUMNS);
+        key.is_fine().then_some(key)
+    }
+
+    /// Whether it tells more apart than sites, of which most engines have one.
+    fn is_fine(&self) -> bool {
+        self.scanned.iter().any(|name| name != "site") && self.scanned.len() <= MOST_COLUMNS
     }
 
     /// The shard of each row that was scanned.
@@ -48,6 +58,57 @@ impl ShardKey {
     /// The shard of each row of the result.
     pub(crate) fn of_given(&self, rows: &RecordBatch) -> Result<Vec<Shard>> {
         shards(self.given.iter().map(|at| rows.column(*at)), rows.num_rows())
+    }
+}
+
+/// A key of more columns is nearly a row's own: nothing is gained by it.
+const MOST_COLUMNS: usize = 4;
+
+/// Without the columns that are nearly a row's own. Any of those that tell rows apart may be left out.
+fn fit(mut apart: Names) -> Names {
+    apart.retain(|name| !["time", "device_time", "ingested_at", "offset"].contains(&name.as_str()));
+    apart
+}
+
+/// A part of a plan whose rows fall apart, whatever becomes of what it gives.
+#[derive(Debug)]
+pub(crate) struct Part {
+    pub(crate) key: ShardKey,
+    /// The numbers of its scans.
+    pub(crate) scans: Vec<usize>,
+    pub(crate) outline: Outline,
+}
+
+/// The largest parts of `plan` whose rows fall apart; the whole, where it has `key`.
+pub(crate) fn parts(plan: &LogicalPlan, key: Option<&ShardKey>) -> Vec<Part> {
+    let mut found = Vec::new();
+    match key {
+        Some(key) => found.push(Part::of(plan, key.clone())),
+        None => collect_parts(plan, &mut found),
+    }
+    found
+}
+
+fn collect_parts(plan: &LogicalPlan, found: &mut Vec<Part>) {
+    let scanned = visit(plan).and_then(|scope| scope.apart).map(|apart| fit(apart).into_iter().collect());
+    let key = scanned.map(|scanned| ShardKey { scanned, given: Vec::new() });
+    if let Some(key) = key.filter(ShardKey::is_fine) {
+        found.push(Part::of(plan, key));
+        return;
+    }
+    plan.inputs().into_iter().for_each(|input| collect_parts(input, found));
+}
+
+impl Part {
+    fn of(plan: &LogicalPlan, key: ShardKey) -> Self {
+        Self { key, scans: scan_numbers(plan), outline: Outline::of(plan) }
+    }
+}
+
+fn scan_numbers(plan: &LogicalPlan) -> Vec<usize> {
+    match plan {
+        LogicalPlan::TableScan(scan) => scan_number(scan).into_iter().collect(),
+        _ => plan.inputs().into_iter().flat_map(scan_numbers).collect(),
     }
 }
 
@@ -82,8 +143,9 @@ impl Shards {
         Self::of(rows.filter(|(_, wanted)| *wanted).map(|(shard, _)| *shard).collect())
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = Shard> {
-        self.by_row.iter().copied()
+    /// The rows of each shard: never none.
+    pub(crate) fn groups(&self) -> impl Iterator<Item = &[(Shard, u32)]> {
+        self.sorted.chunk_by(|(a, _), (b, _)| a == b)
     }
 
     /// The rows of the shards in `among`, in their order.
@@ -143,6 +205,9 @@ impl Scope {
 
 /// `None` for a plan of which nothing is known.
 fn visit(plan: &LogicalPlan) -> Option<Scope> {
+    if plan.expressions().iter().any(asks_elsewhere) {
+        return None;
+    }
     match plan {
         LogicalPlan::TableScan(scan) => scanned(scan),
         LogicalPlan::Projection(projection) => {
@@ -161,6 +226,17 @@ fn visit(plan: &LogicalPlan) -> Option<Scope> {
         }
         _ => None,
     }
+}
+
+/// Whether `expr` holds a query of its own: what that gives hangs on rows of every shard.
+fn asks_elsewhere(expr: &Expr) -> bool {
+    let is_query = |expr: &Expr| {
+        Ok(matches!(
+            expr,
+            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
+        ))
+    };
+    expr.exists(is_query).unwrap_or(true)
 }
 
 fn scanned(scan: &TableScan) -> Option<Scope> {

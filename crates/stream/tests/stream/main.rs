@@ -8,6 +8,7 @@ mod files;
 mod laws;
 mod lending;
 mod progress;
+mod rare;
 mod refusals;
 mod restart;
 mod silence;

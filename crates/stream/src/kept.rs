@@ -1,0 +1,91 @@
+//! The rows that a query may still look at.
+
+use arrow::array::RecordBatch;
+use datafusion::common::Result;
+use rustc_hash::FxHashSet;
+
+use crate::feed::Passed;
+use crate::shard::Shard;
+
+/// So many small batches in a row are joined to one: a batch has a price of its own whenever rows are looked for.
+const MANY: usize = 32;
+/// Batches with so many rows are not joined any more.
+const LARGE: usize = 4_096;
+/// Nor are batches whose rows would lie further apart than such a share of what is kept: a batch is dropped as a whole.
+const SHARE: i64 = 16;
+/// Unless there are so many.
+const TOO_MANY: usize = 512;
+
+/// The rows of one feed, in batches about as they came.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    batches: Vec<(Passed, Size)>,
+    /// How far the times of a batch may lie apart, in microseconds.
+    width: i64,
+}
+
+/// How often the rows of a batch were joined with others: each is copied so often at most.
+type Size = u8;
+const LARGEST: Size = 3;
+
+impl Kept {
+    /// For rows that are kept for `span`, in microseconds.
+    pub(crate) fn new(span: i64) -> Self {
+        Self { batches: Vec::new(), width: (span / SHARE).max(1) }
+    }
+
+    pub(crate) fn push(&mut self, passed: Passed) -> Result<()> {
+        let size = size_of(&passed, 0);
+        self.batches.push((passed, size));
+        self.join_small()
+    }
+
+    /// The kept rows with `from <= time <= to`, in microseconds.
+    pub(crate) fn between(&self, from: i64, to: i64) -> Result<Vec<RecordBatch>> {
+        let parts = self.batches.iter().map(|(batch, _)| batch.between(from, to));
+        parts.filter_map(Result::transpose).map(|part| Ok(part?.rows)).collect()
+    }
+
+    /// Those of them that belong to the shards in `among`.
+    pub(crate) fn among(&self, from: i64, to: i64, among: &FxHashSet<Shard>) -> Result<Vec<RecordBatch>> {
+        if among.is_empty() {
+            return Ok(Vec::new());
+        }
+        let parts = self.batches.iter().map(|(batch, _)| batch.among(from, to, among));
+        parts.filter_map(Result::transpose).collect()
+    }
+
+    /// Drops what lies before `floor`, in microseconds.
+    pub(crate) fn drop_before(&mut self, floor: i64) {
+        self.batches.retain(|(batch, _)| batch.latest >= floor);
+    }
+
+    /// Joins the last batches while there are many of one size.
+    fn join_small(&mut self) -> Result<()> {
+        while let Some((_, size)) = self.batches.last().filter(|(_, size)| *size < LARGEST) {
+            let size = *size;
+            let count = self.batches.iter().rev().take_while(|(_, other)| *other == size).count();
+            let first = self.batches.len() - count;
+            if count < MANY || (count < TOO_MANY && self.spread_from(first) > self.width) {
+                break;
+            }
+            let parts: Vec<Passed> = self.batches.drain(first..).map(|(batch, _)| batch).collect();
+            if let Some(joined) = Passed::concat(&parts)? {
+                let size = size_of(&joined, size + 1);
+                self.batches.push((joined, size));
+            }
+        }
+        Ok(())
+    }
+
+    /// How far the times of the batches from `first` on lie apart.
+    fn spread_from(&self, first: usize) -> i64 {
+        let batches = || self.batches[first..].iter().map(|(batch, _)| batch);
+        let earliest = batches().map(|batch| batch.earliest).min().unwrap_or(0);
+        batches().map(|batch| batch.latest).max().unwrap_or(0).saturating_sub(earliest)
+    }
+}
+
+fn size_of(batch: &Passed, joined: Size) -> Size {
+    if batch.rows().num_rows() >= LARGE { LARGEST } else { joined }
+}
