@@ -14,7 +14,7 @@ pub fn unreadable_press(letter: &DeadLetter, site: &str) -> Option<RuleHit> {
         return None;
     }
     let mut measured = Map::new();
-    measured.insert("error_code".to_owned(), Value::from(letter.error_code));
+    measured.insert("error_code".to_owned(), Value::from(&*letter.error_code));
     measured.insert("field".to_owned(), letter.field.clone().map_or(Value::Null, Value::from));
     Some(RuleHit {
         rule: "R33".into(),
@@ -57,7 +57,7 @@ mod tests {
             key: Some("btn-1".to_owned()),
             id: None,
             stage: Stage::Decode,
-            error_code,
+            error_code: error_code.into(),
             field: None,
             message: "".into(),
             payload_sha256: hexwatch_contract::Sha256Sum::default(),

@@ -81,7 +81,7 @@ pub struct DeadLetter {
     /// Where it failed.
     pub stage: Stage,
     /// A stable, documented code such as `unknown_member`.
-    pub error_code: &'static str,
+    pub error_code: Cow<'static, str>,
     /// The field that was wrong.
     pub field: Option<Cow<'static, str>>,
     /// One sentence: what was wrong, and what to do.

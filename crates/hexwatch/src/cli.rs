@@ -88,7 +88,8 @@ pub(crate) struct Run {
     /// Where the server listens.
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) listen: Option<SocketAddr>,
-    /// What this process does; both, for now.
+    /// What this process does. `serve` alone takes what workers bring; `ingest` alone is a worker (see `[workers]` of the
+    /// settings).
     #[arg(long, value_delimiter = ',', default_value = "ingest,serve")]
     pub(crate) role: Vec<Role>,
     /// Take the time from the records' Kafka timestamps: for recordings.
@@ -105,9 +106,9 @@ pub(crate) struct Run {
 
 #[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Role {
-    /// Reads Kafka and runs the engine.
+    /// Reads Kafka and decodes.
     Ingest,
-    /// Owns the alarm log and serves people.
+    /// Runs the engine, owns alarm log and history, and serves people.
     Serve,
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use hexwatch_contract::Topic;
+use hexwatch_relay::{Secret, hello};
 use serde::Deserialize;
 use toml::{Table, Value};
 
@@ -28,6 +29,7 @@ pub(crate) struct Config {
     pub(crate) queries: Queries,
     pub(crate) history: History,
     pub(crate) server: Server,
+    pub(crate) workers: Workers,
     pub(crate) limits: Limits,
     pub(crate) debug: Debugging,
 }
@@ -113,6 +115,19 @@ pub(crate) struct Server {
     pub(crate) max_clients: usize,
 }
 
+/// `[workers]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Workers {
+    pub(crate) listen: SocketAddr,
+    pub(crate) serve: String,
+    pub(crate) name: String,
+    pub(crate) secret: String,
+    pub(crate) group: String,
+    #[serde(deserialize_with = "duration")]
+    pub(crate) session_timeout: Duration,
+}
+
 /// `[limits]`
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -126,6 +141,7 @@ pub(crate) struct Limits {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Debugging {
     pub(crate) crash_at: CrashAt,
+    pub(crate) freeze_at: u64,
 }
 
 fn duration<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -175,6 +191,7 @@ impl Config {
             .try_into()
             .context("reading the settings; `hexwatch check --defaults` prints all that exist")?;
         config.check_kept()?;
+        hello::check_listen(config.workers.listen, &config.workers.secret())?;
         Ok(config)
     }
 
@@ -200,7 +217,16 @@ impl Config {
         for (_, value) in shown.kafka.properties.iter_mut().filter(|(name, _)| is_secret(name)) {
             "***".clone_into(value);
         }
+        if !shown.workers.secret.is_empty() {
+            "***".clone_into(&mut shown.workers.secret);
+        }
         shown
+    }
+}
+
+impl Workers {
+    pub(crate) fn secret(&self) -> Secret {
+        Secret::new(self.secret.as_str())
     }
 }
 
@@ -296,6 +322,16 @@ mod tests {
         load(&[("HEXWATCH__DEBUG__CRASH_AT", "before-checkpoint:2")]).unwrap();
         let error = format!("{:#}", load(&[("HEXWATCH__DEBUG__CRASH_AT", "noon")]).unwrap_err());
         assert!(error.contains("noon") && error.contains("before-checkpoint"), "{error}");
+    }
+
+    #[test]
+    fn workers_are_listened_for_where_others_reach_only_with_a_long_secret_and_it_is_not_shown() {
+        let public = ("HEXWATCH__WORKERS__LISTEN", "0.0.0.0:7654");
+        let error = format!("{:#}", load(&[public]).unwrap_err());
+        assert!(error.contains("workers.secret"), "{error}");
+        let secret = "0123456789abcdef0123456789abcdef";
+        let config = load(&[public, ("HEXWATCH__WORKERS__SECRET", secret)]).unwrap();
+        assert!(!format!("{:?}", config.with_secrets_masked()).contains(secret));
     }
 
     #[test]

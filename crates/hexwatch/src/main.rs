@@ -8,6 +8,7 @@ mod pipeline;
 mod queries;
 mod site;
 mod telemetry;
+mod worker;
 
 use std::process::ExitCode;
 

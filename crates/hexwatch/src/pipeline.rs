@@ -10,6 +10,8 @@
 //! - `requests` holds what people ask of alarms; a full queue makes their request wait;
 //! - `commits` holds one commit; while the history is busy, rows gather in the ledger, and beyond twice a commit's
 //!   size the readers wait, those of safety topics last;
+//! - where the roles are split there is no reader here: connections of workers fill the readers' queues (`workers`), and
+//!   are not read while a queue is full;
 //! - `audit` holds reads by persons on their way to the log; a read waits for its place there.
 
 mod arrivals;
@@ -22,14 +24,16 @@ mod execution;
 mod gaps;
 mod health;
 mod incarnation;
-mod intake;
+pub(crate) mod intake;
 mod loans;
 mod outlet;
 mod output_topics;
 mod pace;
+pub(crate) mod reading;
 mod restore;
 mod rows;
 mod worker;
+mod workers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -44,8 +48,7 @@ use hexwatch_contract::site::Places;
 use hexwatch_contract::{Account, Cell, Clock, EventTime, ManualClock, SystemClock, Topic};
 use hexwatch_grid::Site;
 use hexwatch_history::{Fsync, History, Resume};
-use hexwatch_ingest::reader::{Settings as ReaderSettings, Source};
-use hexwatch_ingest::{Brokers, Publisher, Tolerances};
+use hexwatch_ingest::{Brokers, Publisher};
 use hexwatch_risk::Terms;
 use hexwatch_server::{About, Accounts, AppState, Limits, Live, Metrics, check_listen};
 use hexwatch_sql::{Kind, Output, QueryFile};
@@ -69,7 +72,9 @@ use intake::{Events, Intake};
 use loans::Loans;
 use outlet::Outlet;
 use pace::Pace;
+use reading::Reading;
 use worker::{Queues, Summary, Worker};
+use workers::{Reception, Workers};
 
 /// Requests of people that wait for the engine.
 const REQUESTS: usize = 256;
@@ -88,6 +93,8 @@ pub(crate) struct Plan {
     pub(crate) mode: &'static str,
     /// Read to the ends of the start, then end.
     pub(crate) until_end: bool,
+    /// Others read; this process waits for what they bring.
+    pub(crate) by_workers: bool,
     /// Who has accepted to go on without what cannot be read any more.
     pub(crate) accept_gap: Option<String>,
 }
@@ -148,7 +155,7 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let owed = machine.begin(&changes, state.as_ref());
     drop(changes);
     crash.reach(Own::BeforeRebuild);
-    let (intake, events) = read(&plan, &ground, checkpoint, Incarnation::left_by(&resume)?)?;
+    let (intake, events) = read(&plan, &ground, checkpoint, Incarnation::left_by(&resume)?, &stop).await?;
     let mut worker = Worker {
         machine,
         log: Arc::clone(&history.alarms),
@@ -390,35 +397,31 @@ fn surroundings(site: Arc<Site>) -> impl Locate + 'static {
     }
 }
 
-fn read(
+async fn read(
     plan: &Plan,
     ground: &Ground,
     checkpoint: Option<&Checkpoint>,
     incarnation: Incarnation,
+    stop: &CancellationToken,
 ) -> Result<(Arc<Intake>, Events)> {
-    let kafka = &plan.config.kafka;
-    let mut sources = Source::all(&kafka.input_prefix);
-    for (topic, names) in &kafka.topics {
-        sources.extend(names.iter().map(|name| Source { name: name.as_str().into(), topic: *topic }));
-    }
-    // Where the records are the clock nobody waits for an alarm, and one topic read ahead would move time for others.
-    let is_recording = plan.config.time.clock == ClockKind::Event;
-    let safety: &[String] = if is_recording { &[] } else { &kafka.safety_topics };
-    let lanes = intake::lanes(sources, &kafka.input_prefix, safety)?;
-    let mut settings = ReaderSettings::new(plan.brokers.clone(), Vec::new());
-    settings.group.clone_from(&kafka.group);
-    settings.discover_every = kafka.discover_every;
+    let Reading { lanes, safety, mut settings } = Reading::of(&plan.config, &plan.brokers)?;
     settings.starts = checkpoint.map(Checkpoint::replay_from).unwrap_or_default();
     settings.marks = incarnation.marks_by_partition();
     settings.cluster = incarnation.cluster;
-    settings.queue = plan.config.limits.queue_chunks;
-    settings.tolerances = Tolerances {
-        largest_record: plan.config.limits.max_record_bytes,
-        skew_max: plan.config.time.skew_max,
-        future_max: plan.config.time.future_max,
+    let (intake, events) = if plan.by_workers {
+        let reception = Reception {
+            listener: workers::listen(plan.config.workers.listen).await?,
+            secret: plan.config.workers.secret(),
+            fingerprint: reading::fingerprint(&plan.config, &ground.site),
+            metrics: ground.metrics.clone(),
+            stop: stop.clone(),
+        };
+        let (workers, receivers) = Workers::receive(&settings, lanes, safety, &ground.wall, reception)?;
+        Intake::of_workers(workers, receivers)
+    } else {
+        let places: Arc<dyn Places> = Arc::<Site>::clone(&ground.site);
+        Intake::start(&settings, lanes, &places, &ground.wall)?
     };
-    let places: Arc<dyn Places> = Arc::<Site>::clone(&ground.site);
-    let (intake, events) = Intake::start(&settings, lanes, &places, &ground.wall)?;
     Ok((Arc::new(intake), events))
 }
 

@@ -10,11 +10,12 @@ use std::process::Command;
 use serde_json::Value;
 
 /// What each crate may know of the others.
-const MAY_KNOW: [(&str, &[&str]); 11] = [
+const MAY_KNOW: [(&str, &[&str]); 12] = [
     ("contract", &[]),
     ("grid", &["contract"]),
     ("sql", &["contract", "grid"]),
     ("ingest", &["contract"]),
+    ("relay", &["contract"]),
     ("stream", &["contract", "grid", "sql"]),
     ("risk", &["contract", "grid"]),
     ("alarm", &["contract"]),
@@ -23,7 +24,10 @@ const MAY_KNOW: [(&str, &[&str]); 11] = [
     ("simulate", &["contract", "grid"]),
     (
         "hexwatch",
-        &["contract", "grid", "sql", "ingest", "stream", "risk", "alarm", "history", "server", "simulate"],
+        &[
+            "contract", "grid", "sql", "ingest", "relay", "stream", "risk", "alarm", "history", "server",
+            "simulate",
+        ],
     ),
 ];
 

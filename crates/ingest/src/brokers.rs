@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::time::Duration;
 
 use hexwatch_contract::{Classified, Fault};
 use rdkafka::ClientConfig;
@@ -19,6 +20,8 @@ const RESERVED: &[&str] = &[
     "check.crcs",
     "statistics.interval.ms",
     "group.protocol",
+    "group.instance.id",
+    "partition.assignment.strategy",
 ];
 
 /// A property that is not the user's to set.
@@ -121,6 +124,33 @@ impl Brokers {
             .set("enable.partition.eof", "true")
             // Brokers' states and partitions' ends, once a second.
             .set("statistics.interval.ms", "1000");
+        self.apply(&mut config);
+        config
+    }
+
+    /// For membership in `group` as `name`: nothing is fetched.
+    pub(crate) fn member(
+        &self,
+        group: &str,
+        name: &str,
+        session_timeout: Duration,
+        discover_every: Duration,
+    ) -> ClientConfig {
+        let millis = |duration: Duration| duration.as_millis().to_string();
+        let mut config = self.common();
+        config
+            .set("group.id", group)
+            .set("group.instance.id", name)
+            .set("group.protocol", "classic")
+            // Only partitions that change hands are taken away from anybody.
+            .set("partition.assignment.strategy", "cooperative-sticky")
+            .set("session.timeout.ms", millis(session_timeout))
+            .set("heartbeat.interval.ms", millis(session_timeout / 4))
+            .set("max.poll.interval.ms", millis(session_timeout.max(Duration::from_mins(5))))
+            .set("topic.metadata.refresh.interval.ms", millis(discover_every))
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error");
         self.apply(&mut config);
         config
     }

@@ -11,11 +11,13 @@
 mod assignment;
 mod error;
 mod fetch;
+mod grants;
 mod held;
 mod lane;
 mod liveness;
 mod mark;
 mod run;
+mod scout;
 mod shown;
 mod survey;
 mod watch;
@@ -32,10 +34,12 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
 pub use self::error::ReadError;
+pub use self::grants::Grant;
+use self::grants::Grants;
 use self::held::Held;
-pub use self::mark::Mark;
-use self::mark::Marks;
+pub use self::mark::{Mark, Marks};
 use self::run::{Run, Shared};
+pub use self::scout::Scout;
 use self::shown::Shown;
 pub use self::survey::{Gap, Loss, Positions, Survey, survey};
 use self::watch::Watch;
@@ -102,6 +106,8 @@ pub struct Settings {
     pub lost_after: Duration,
     /// How often partitions that were added to a topic are looked for.
     pub discover_every: Duration,
+    /// No partition is looked for: those are read that are [granted](Reader::grant).
+    pub by_grant: bool,
 }
 
 impl Settings {
@@ -124,6 +130,7 @@ impl Settings {
             queue: 16,
             lost_after: Duration::from_secs(8),
             discover_every: Duration::from_secs(30),
+            by_grant: false,
         }
     }
 }
@@ -139,6 +146,8 @@ pub struct Assignment {
     pub start: i64,
     /// The offset after the last record at the time of the assignment.
     pub end: i64,
+    /// The lease of the grant; 0 where partitions are not granted.
+    pub lease: u64,
 }
 
 /// How far a partition has been read.
@@ -189,6 +198,7 @@ pub struct Reader {
     marks: Arc<Marks>,
     held: Arc<Held>,
     shown: Arc<Shown>,
+    grants: Arc<Grants>,
     stop: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<()>>,
 }
@@ -213,19 +223,21 @@ impl Reader {
         let (events, receiver) = mpsc::channel(settings.queue);
         let marks = Arc::new(Marks::of(settings.marks.values().cloned()));
         let (held, shown) = (Arc::new(Held::default()), Arc::new(Shown::default()));
+        let grants = Arc::new(Grants::default());
         let shared = Shared {
             stop: stop.clone(),
             events,
             marks: marks.clone(),
             held: held.clone(),
             shown: shown.clone(),
+            grants: grants.clone(),
         };
         let run = Run::new(settings, consumer.clone(), shared, places, clock);
         let thread = std::thread::Builder::new()
             .name("kafka-reader".to_owned())
             .spawn(move || run.read_to_the_end())
             .map_err(|source| ReadError::Thread { kind: source.kind() })?;
-        Ok((Self { consumer, marks, held, shown, stop, thread: Some(thread) }, receiver))
+        Ok((Self { consumer, marks, held, shown, grants, stop, thread: Some(thread) }, receiver))
     }
 
     /// Commits offsets to Kafka for tools that watch lag. Nothing is ever read back from there, so a
@@ -234,15 +246,7 @@ impl Reader {
     /// # Errors
     /// Where the request could not be made; whether the broker took it is not waited for.
     pub fn commit_for_monitoring(&self, offsets: &Offsets) -> Result<(), ReadError> {
-        let mut list = TopicPartitionList::with_capacity(offsets.len());
-        for (partition, offset) in offsets {
-            list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*offset))
-                .map_err(|source| ReadError::Commit { source })?;
-        }
-        if list.count() == 0 {
-            return Ok(());
-        }
-        self.consumer.commit(&list, CommitMode::Async).map_err(|source| ReadError::Commit { source })
+        commit(&self.consumer, offsets)
     }
 
     /// For each partition a record below its offset of `offsets`, to be committed with them and looked for at the next
@@ -250,6 +254,30 @@ impl Reader {
     #[must_use]
     pub fn marks(&self, offsets: &Offsets) -> Vec<Mark> {
         self.marks.below(offsets)
+    }
+
+    /// A record of `partition` below `next` that was read, if possible the last; nothing is forgotten.
+    #[must_use]
+    pub fn mark(&self, partition: &Partition, next: i64) -> Option<Mark> {
+        self.marks.last_below(partition, next)
+    }
+
+    /// Reads a partition from where `grant` says, in place of what was granted of it before. For readers
+    /// [by grant](Settings::by_grant).
+    pub fn grant(&self, grant: Grant) {
+        self.grants.give(grant);
+    }
+
+    /// Reads `partition` no more, where it is read by `lease` or an earlier one. What was read may still come, then
+    /// [`Event::Revoked`].
+    pub fn end_grant(&self, partition: &Partition, lease: u64) {
+        self.grants.end(partition, lease);
+    }
+
+    /// The lease by which `partition` is to be read.
+    #[must_use]
+    pub fn lease_of(&self, partition: &Partition) -> Option<u64> {
+        self.grants.lease_of(partition)
     }
 
     /// How far the partitions have been read, as last known: also while nobody takes the events.
@@ -286,4 +314,17 @@ impl Drop for Reader {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
     }
+}
+
+/// Commits `offsets` for tools that watch lag.
+fn commit(consumer: &BaseConsumer<Watch>, offsets: &Offsets) -> Result<(), ReadError> {
+    let mut list = TopicPartitionList::with_capacity(offsets.len());
+    for (partition, offset) in offsets {
+        list.add_partition_offset(&partition.topic, partition.partition, Offset::Offset(*offset))
+            .map_err(|source| ReadError::Commit { source })?;
+    }
+    if list.count() == 0 {
+        return Ok(());
+    }
+    consumer.commit(&list, CommitMode::Async).map_err(|source| ReadError::Commit { source })
 }

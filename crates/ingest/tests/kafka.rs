@@ -331,7 +331,7 @@ fn a_recording_is_replayed_with_its_timestamps_bytes_and_headers() {
     );
     let letters: Vec<_> = chunks.iter().flat_map(|chunk| &chunk.dead_letters).collect();
     assert_eq!(letters.len(), 1);
-    assert_eq!((letters[0].error_code, letters[0].kafka_time.millis()), ("tombstone", 1_463_000_001_000));
+    assert_eq!((&*letters[0].error_code, letters[0].kafka_time.millis()), ("tombstone", 1_463_000_001_000));
 }
 
 #[test]

@@ -42,6 +42,9 @@ struct Series {
     audits: Counter,
     rows_waiting: Gauge,
     rows_unpublished: Family<ByTopic, Counter>,
+    workers: Gauge,
+    partitions_unread: Gauge,
+    worker_chunks: Family<ByEnd, Counter>,
 }
 
 impl Series {
@@ -59,6 +62,9 @@ impl Series {
             audits: Counter::default(),
             rows_waiting: Gauge::default(),
             rows_unpublished: Family::default(),
+            workers: Gauge::default(),
+            partitions_unread: Gauge::default(),
+            worker_chunks: Family::default(),
         }
     }
 }
@@ -71,6 +77,11 @@ struct ByTopic {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct ByOutcome {
     topic: String,
+    outcome: &'static str,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByEnd {
     outcome: &'static str,
 }
 
@@ -150,6 +161,17 @@ impl Metrics {
             "Rows for Kafka that were given up; they are in the history or in the alarm log",
             series.rows_unpublished.clone(),
         );
+        registry.register("worker_connections", "Connections of workers", series.workers.clone());
+        registry.register(
+            "partitions_unread",
+            "Partitions that no worker reads at present",
+            series.partitions_unread.clone(),
+        );
+        registry.register(
+            "worker_chunks",
+            "Chunks that workers handed over, by what became of them; fenced: of a lease that counts no more",
+            series.worker_chunks.clone(),
+        );
         registry.register("audits", "Reads by persons that were audited", series.audits.clone());
         Self { shared: Arc::new(Shared { registry, series }) }
     }
@@ -218,6 +240,18 @@ impl Metrics {
         self.series().rows_unpublished.get_or_create(&ByTopic { topic: topic.into() }).inc();
     }
 
+    /// A worker handed over a chunk, of which became `outcome`.
+    pub fn worker_chunk(&self, outcome: &'static str) {
+        self.series().worker_chunks.get_or_create(&ByEnd { outcome }).inc();
+    }
+
+    /// So many connections of workers are open, and so many partitions nobody reads.
+    pub fn workers_counted(&self, connections: usize, unread: usize) {
+        let whole = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.series().workers.set(whole(connections));
+        self.series().partitions_unread.set(whole(unread));
+    }
+
     pub(crate) fn socket_opened(&self) {
         self.series().socket_clients.inc();
     }
@@ -261,9 +295,14 @@ mod tests {
         metrics.lag_measured("access", 3, 17);
         metrics.rows_waiting(4);
         metrics.row_unpublished("hexwatch.alarms");
+        metrics.worker_chunk("fenced");
+        metrics.workers_counted(4, 2);
         let text = metrics.render();
         for line in [
             "hexwatch_rows_waiting 4",
+            "hexwatch_worker_connections 4",
+            "hexwatch_partitions_unread 2",
+            "hexwatch_worker_chunks_total{outcome=\"fenced\"} 1",
             "hexwatch_rows_unpublished_total{topic=\"hexwatch.alarms\"} 1",
             "hexwatch_records_read_total{topic=\"access\"} 10",
             "hexwatch_records_read_total{topic=\"iot\"} 0",

@@ -49,7 +49,7 @@ pub fn dead_letter_batch(letters: &[Arc<DeadLetter>]) -> RecordBatch {
         maybe_texts(rows().map(|letter| letter.key.as_deref())),
         maybe_texts(rows().map(|letter| letter.id.as_deref())),
         texts(rows().map(|letter| letter.stage.name())),
-        texts(rows().map(|letter| letter.error_code)),
+        texts(rows().map(|letter| &*letter.error_code)),
         maybe_texts(rows().map(|letter| letter.field.as_deref())),
         texts(rows().map(|letter| &*letter.message)),
         shown(rows().map(|letter| letter.payload_sha256)),

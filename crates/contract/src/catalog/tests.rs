@@ -129,7 +129,7 @@ fn a_dead_letter_says_which_table_it_was_meant_for() {
         key: None,
         id: None,
         stage: Stage::Decode,
-        error_code: "not_json",
+        error_code: "not_json".into(),
         field: None,
         message: "m".into(),
         payload_sha256: crate::Sha256Sum([0xa1; 32]),

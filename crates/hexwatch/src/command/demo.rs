@@ -55,6 +55,7 @@ pub(crate) fn run(file: Option<&Path>, demo: &Demo) -> Result<()> {
             accounts: Accounts::new(Vec::new()).open_as(Role::Operator),
             mode: "demo",
             until_end: false,
+            by_workers: false,
             // Its broker forgets everything when the demo ends.
             accept_gap: Some("demo".to_owned()),
             config,

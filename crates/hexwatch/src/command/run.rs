@@ -12,15 +12,23 @@ use super::{brokers, path, runtime, say, settings, stopped_by_signals, text};
 use crate::cli::{Role, Run};
 use crate::config::{ClockKind, Config, login_name};
 use crate::pipeline::{self, Plan, Report};
-use crate::site;
+use crate::{site, worker};
 
 pub(crate) fn run(file: Option<&Path>, run: &Run) -> Result<()> {
     let config = config(file, run)?;
     if config.kafka.brokers.is_empty() {
         bail!("no brokers are named: say --brokers host:port, or set kafka.brokers in hexwatch.toml");
     }
-    if !(run.role.contains(&Role::Ingest) && run.role.contains(&Role::Serve)) {
-        bail!("splitting roles over processes is not there yet: run with --role ingest,serve");
+    let (reads, serves) = (run.role.contains(&Role::Ingest), run.role.contains(&Role::Serve));
+    if !(reads && serves) {
+        check_split(&config, run)?;
+    }
+    if !serves {
+        let (brokers, site) = (brokers(&config, &config.kafka.brokers)?, site::load(&config.site.dir)?);
+        return runtime()?.block_on(async {
+            let stop = stopped_by_signals()?;
+            worker::run(config, brokers, site, stop).await
+        });
     }
     let plan = Plan {
         brokers: brokers(&config, &config.kafka.brokers)?,
@@ -28,6 +36,7 @@ pub(crate) fn run(file: Option<&Path>, run: &Run) -> Result<()> {
         accounts: accounts(&config),
         mode: if config.time.clock == ClockKind::Event { "replay" } else { "live" },
         until_end: run.until_end,
+        by_workers: !reads,
         accept_gap: run.accept_gap.then(login_name),
         config,
     };
@@ -37,6 +46,28 @@ pub(crate) fn run(file: Option<&Path>, run: &Run) -> Result<()> {
     })?;
     if run.until_end {
         tell(&report);
+    }
+    Ok(())
+}
+
+/// What only one process can do that does everything.
+fn check_split(config: &Config, run: &Run) -> Result<()> {
+    if config.time.clock == ClockKind::Event {
+        bail!(
+            "reading a recording with its roles split: workers read at their own pace, and the one ahead would move the \
+             clock for all; run recordings with --role ingest,serve"
+        );
+    }
+    if run.until_end {
+        bail!(
+            "--until-end with the roles split: nobody would tell a worker when the others are done; run with \
+             --role ingest,serve"
+        );
+    }
+    if run.accept_gap && !run.role.contains(&Role::Serve) {
+        bail!(
+            "--accept-gap is for the process that serves: it owns the history, and tells workers where to begin"
+        );
     }
     Ok(())
 }

@@ -48,6 +48,7 @@ mod tests {
             topic: Topic::Iot,
             start: 0,
             end,
+            lease: 0,
         };
         let mut ends = Ends::default();
         assert!(!ends.are_reached(), "nothing is reached before the partitions are known");

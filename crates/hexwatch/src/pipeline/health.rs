@@ -26,7 +26,7 @@ const LOOKS: usize = 5;
 struct Reason {
     topic: Topic,
     stage: Stage,
-    error_code: &'static str,
+    error_code: Cow<'static, str>,
     field: Option<Cow<'static, str>>,
 }
 
@@ -104,7 +104,7 @@ impl Sources {
     pub(crate) fn refused(&mut self, letter: &DeadLetter) {
         let is_told = |field: &&Cow<'_, str>| field.len() <= LONGEST_FIELD;
         let field = letter.field.as_ref().filter(is_told).cloned();
-        let (topic, stage, error_code) = (letter.meant_for, letter.stage, letter.error_code);
+        let (topic, stage, error_code) = (letter.meant_for, letter.stage, letter.error_code.clone());
         let mut reason = Reason { topic, stage, error_code, field };
         if self.reasons.len() >= MOST_REASONS && !self.reasons.contains_key(&reason) {
             reason.field = None;
@@ -128,7 +128,7 @@ impl Sources {
         let count = |(reason, count): (&Reason, &u64)| DeadLetterCount {
             topic: reason.topic.name().to_owned(),
             stage: reason.stage.name().to_owned(),
-            error_code: reason.error_code.to_owned(),
+            error_code: reason.error_code.clone().into_owned(),
             field: reason.field.as_deref().map(str::to_owned),
             count: *count,
         };
@@ -157,7 +157,7 @@ mod tests {
             key: None,
             id: None,
             stage: Stage::Decode,
-            error_code: "duplicate_key",
+            error_code: "duplicate_key".into(),
             field: Some(field.into()),
             message: "".into(),
             payload_sha256: hexwatch_contract::Sha256Sum::default(),

@@ -1,5 +1,6 @@
 //! What is read, and in which order it is taken. Each safety topic has a reader of its own, a connection and a queue
-//! with it, so that nothing of what others have piled up stands before its records; all other topics share one.
+//! with it, so that nothing of what others have piled up stands before its records; all other topics share one. Where
+//! the roles are split, workers read, and each queue is filled from their connections.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,6 +13,8 @@ use hexwatch_contract::{Clock, Offsets, Partition};
 use hexwatch_ingest::reader::{Assignment, Mark, Progress, ReadError, Settings, Source};
 use hexwatch_ingest::{Event, Reader};
 use tokio::sync::mpsc::Receiver;
+
+use super::workers::Workers;
 
 /// A chunk of a safety topic is handed over when nothing more has come for this long,
 const SAFETY_LINGER: Duration = Duration::from_millis(1);
@@ -47,9 +50,14 @@ pub(crate) fn lanes(sources: Vec<Source>, prefix: &str, safety: &[String]) -> Re
     Ok(lanes)
 }
 
-/// The readers' handles.
-pub(crate) struct Intake {
-    lanes: Vec<Lane>,
+/// Who reads.
+pub(crate) struct Intake(Origin);
+
+enum Origin {
+    /// Readers of our own.
+    Readers(Vec<Lane>),
+    /// Other processes.
+    Workers(Workers),
 }
 
 struct Lane {
@@ -76,49 +84,75 @@ impl Intake {
         let (mut started, mut receivers) = (Vec::new(), Vec::new());
         for (number, sources) in lanes.into_iter().enumerate() {
             let topics: BTreeSet<Arc<str>> = sources.iter().map(|source| Arc::clone(&source.name)).collect();
-            let mut own = Settings { sources, chunk_age: CHUNK_AGE, ..settings.clone() };
+            let mut own = Settings { sources, ..of_lane(settings, number < last) };
             own.starts.retain(|partition, _| topics.contains(&partition.topic));
             own.marks.retain(|partition, _| topics.contains(&partition.topic));
-            if number < last {
-                (own.linger, own.chunk_age) = (SAFETY_LINGER, SAFETY_CHUNK_AGE);
-            }
             let (reader, receiver) = Reader::start(own, Arc::clone(places), Arc::clone(clock))?;
             started.push(Lane { topics, reader });
             receivers.push(receiver);
         }
-        Ok((Self { lanes: started }, Events::new(receivers)))
+        Ok((Self(Origin::Readers(started)), Events::new(receivers)))
+    }
+
+    /// Takes what `workers` read, of whose lanes `receivers` are the queues.
+    pub(crate) fn of_workers(workers: Workers, receivers: Vec<Receiver<Event>>) -> (Self, Events) {
+        (Self(Origin::Workers(workers)), Events::new(receivers))
     }
 
     /// Fetches no more of `partitions` until they are not among those of a later call.
     pub(crate) fn hold<'a>(&self, partitions: impl IntoIterator<Item = &'a Partition>) {
-        let partitions: Vec<&Partition> = partitions.into_iter().collect();
-        for lane in &self.lanes {
-            lane.reader.hold(partitions.iter().copied().filter(|partition| lane.reads(partition)));
+        let partitions: BTreeSet<&Partition> = partitions.into_iter().collect();
+        match &self.0 {
+            Origin::Readers(lanes) => lanes.iter().for_each(|lane| {
+                lane.reader.hold(partitions.iter().copied().filter(|partition| lane.reads(partition)));
+            }),
+            Origin::Workers(workers) => workers.hold(partitions.into_iter().cloned().collect()),
         }
     }
 
     /// How far all partitions have been read, as last known: also while their events wait.
     pub(crate) fn progress(&self) -> Vec<Progress> {
-        self.lanes.iter().flat_map(|lane| lane.reader.progress()).collect()
+        match &self.0 {
+            Origin::Readers(lanes) => lanes.iter().flat_map(|lane| lane.reader.progress()).collect(),
+            Origin::Workers(workers) => workers.progress(),
+        }
     }
 
     /// The cluster's id; `None` where it gives none within `patience`.
     pub(crate) fn cluster_id(&self, patience: Duration) -> Option<String> {
-        self.lanes.first().and_then(|lane| lane.reader.cluster_id(patience))
+        match &self.0 {
+            Origin::Readers(lanes) => lanes.first().and_then(|lane| lane.reader.cluster_id(patience)),
+            Origin::Workers(workers) => workers.cluster_id(patience),
+        }
     }
 
     /// For each partition a record below its offset of `offsets`.
     pub(crate) fn marks(&self, offsets: &Offsets) -> Vec<Mark> {
-        self.lanes.iter().flat_map(|lane| lane.reader.marks(offsets)).collect()
+        match &self.0 {
+            Origin::Readers(lanes) => lanes.iter().flat_map(|lane| lane.reader.marks(offsets)).collect(),
+            Origin::Workers(workers) => workers.marks(offsets),
+        }
     }
 
     /// Commits offsets to Kafka for tools that watch lag.
     pub(crate) fn commit_for_monitoring(&self, offsets: &Offsets) -> Result<(), ReadError> {
-        self.lanes.iter().try_for_each(|lane| {
-            let own = offsets.iter().filter(|(partition, _)| lane.reads(partition));
-            lane.reader.commit_for_monitoring(&own.map(|(name, next)| (name.clone(), *next)).collect())
-        })
+        match &self.0 {
+            Origin::Readers(lanes) => lanes.iter().try_for_each(|lane| {
+                let own = offsets.iter().filter(|(partition, _)| lane.reads(partition));
+                lane.reader.commit_for_monitoring(&own.map(|(name, next)| (name.clone(), *next)).collect())
+            }),
+            Origin::Workers(workers) => workers.commit_for_monitoring(offsets),
+        }
     }
+}
+
+/// `settings` for a lane, which is in a hurry where its topics are safety topics.
+pub(crate) fn of_lane(settings: &Settings, is_safety: bool) -> Settings {
+    let mut own = Settings { chunk_age: CHUNK_AGE, ..settings.clone() };
+    if is_safety {
+        (own.linger, own.chunk_age) = (SAFETY_LINGER, SAFETY_CHUNK_AGE);
+    }
+    own
 }
 
 /// What the readers say, as if one had said it.
@@ -247,7 +281,7 @@ mod tests {
     }
 
     fn assignment(name: &str) -> Assignment {
-        Assignment { partition: Partition::new(name, 0), topic: Topic::Iot, start: 0, end: 0 }
+        Assignment { partition: Partition::new(name, 0), topic: Topic::Iot, start: 0, end: 0, lease: 0 }
     }
 
     fn two() -> (Sender<Event>, Sender<Event>, Events) {

@@ -289,7 +289,7 @@ mod tests {
             key: None,
             id: None,
             stage: Stage::Size,
-            error_code: "too_large",
+            error_code: "too_large".into(),
             field: None,
             message: "".into(),
             payload_sha256: Sha256Sum::default(),

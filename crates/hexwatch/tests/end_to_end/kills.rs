@@ -6,20 +6,15 @@
 mod feed;
 mod life;
 
-use std::process::Command;
 use std::time::Duration;
 
 use self::feed::Feed;
 use self::life::{End, Life};
-use crate::process::{fail, path, printed_account, succeed};
-use crate::python::python;
-use crate::stand::{Stand, beside, site_beside};
-use crate::turn;
+use crate::process::{fail, printed_account, succeed};
+use crate::stand::Stand;
+use crate::{recount, turn};
 
 const KILLS: u32 = 25;
-
-/// The heat job as a table, beside the built-in one that goes to a topic.
-const CELLS: &str = include_str!("../../../../queries/views/heat_10s.sql");
 
 /// What the stand sets, and the recount is told: a shorter horizon leaves more to be too late, and less to be rebuilt.
 const CORRECTION_HORIZON: Duration = Duration::from_mins(2);
@@ -67,7 +62,7 @@ fn a_process_killed_again_and_again_under_load_loses_no_window_and_no_alarm_and_
     eprintln!("{} deaths: {}", died_at.len(), died_at.join(", "));
     eprintln!("the last of them read {read} records to the end");
     report(&mut figures);
-    recount(&stand);
+    recount::compare(&stand, CORRECTION_HORIZON);
 }
 
 fn kills() -> u32 {
@@ -82,11 +77,7 @@ fn stand() -> Stand {
     let horizon = CORRECTION_HORIZON.as_secs();
     stand.configure(&format!("[time]\ncorrection_horizon = \"{horizon}s\"\n"));
     stand.create_topics(2);
-    let queries = stand.file("queries");
-    std::fs::create_dir(&queries).unwrap();
-    let as_a_table = CELLS.replace("-- output: topic\n", "");
-    assert_ne!(as_a_table, CELLS, "the view goes to a topic");
-    std::fs::write(queries.join("cells_10s.sql"), as_a_table).unwrap();
+    recount::write_queries(&stand);
     stand
 }
 
@@ -112,24 +103,6 @@ fn report(figures: &mut [Duration]) {
         figures.len()
     );
     assert!(figures.iter().all(|figure| *figure < FIRST_ALARM), "an alarm came after {figures:?}");
-}
-
-#[allow(clippy::print_stderr, reason = "what was compared is for whoever runs the test")]
-fn recount(stand: &Stand) {
-    eprintln!("{}", succeed(&mut recount_with(stand, CORRECTION_HORIZON)));
-    // It would notice: by another horizon other records are too late.
-    fail(&mut recount_with(stand, 5 * CORRECTION_HORIZON));
-}
-
-fn recount_with(stand: &Stand, horizon: Duration) -> Command {
-    let events = stand.file("events.ndjson");
-    let output_prefix = format!("{}out.", stand.prefix());
-    let mut command = python("recount");
-    command.args(["--brokers", stand.brokers(), "--input-prefix", stand.prefix()]);
-    command.args(["--output-prefix", &output_prefix, "--horizon", &horizon.as_secs().to_string()]);
-    command.args(["--data", path(&stand.data()), "--site", path(&site_beside(&events))]);
-    command.args(["--truth", path(&beside(&events, ".truth.csv"))]);
-    command
 }
 
 /// Chance that comes out the same each time.

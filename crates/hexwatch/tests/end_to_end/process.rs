@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{Read as _, Seek as _};
+use std::os::unix::fs::FileExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -109,11 +109,21 @@ impl Running {
         }
     }
 
+    /// Waits until what the process has said `holds`.
+    pub(crate) fn wait_for_words(&mut self, what: &str, limit: Duration, holds: impl Fn(&str) -> bool) {
+        let begin = Instant::now();
+        while !holds(&self.said()) {
+            assert!(begin.elapsed() < limit, "waited {limit:?} for {what}: {}", self.said());
+            sleep(Duration::from_millis(50));
+        }
+    }
+
     /// What the process has said so far.
-    pub(crate) fn said(&mut self) -> String {
-        let mut said = Vec::new();
-        let _ = self.stderr.rewind();
-        let _ = self.stderr.read_to_end(&mut said);
+    pub(crate) fn said(&self) -> String {
+        // Read at an offset of our own: where the process goes on writing is shared with this handle.
+        let length = self.stderr.metadata().map_or(0, |file| file.len());
+        let mut said = vec![0; usize::try_from(length).expect("a short text")];
+        let _ = self.stderr.read_exact_at(&mut said, 0);
         text(&said)
     }
 
@@ -123,6 +133,20 @@ impl Running {
         assert!(status.success(), "the process had ended before: {}", self.said());
         let status = self.child.wait().expect("the process ends");
         assert!(status.success(), "the process ended with {status}: {}", self.said());
+    }
+
+    /// Sends a signal by its name, such as `CONT`.
+    pub(crate) fn signal(&self, name: &str) {
+        let own = self.child.id().to_string();
+        let status = Command::new("kill").args([&format!("-{name}"), &own]).status().expect("kill runs");
+        assert!(status.success(), "the process could not be sent SIG{name}");
+    }
+
+    /// Whether the process is stopped by a signal.
+    pub(crate) fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).expect("a process");
+        // Behind the name, which stands in parentheses.
+        stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
     }
 
     /// Kills the process as `kill -9` does.
@@ -144,6 +168,14 @@ impl Running {
         let request = request.header("content-type", "application/json").body(body.to_string());
         let answer = request.send().expect("the server answers");
         (answer.status().as_u16(), answer.text().expect("a body"))
+    }
+
+    /// The sum of those series in `/metrics` that begin with `start`.
+    pub(crate) fn metric(&self, start: &str) -> u64 {
+        let (_, metrics) = self.get("/metrics").expect("metrics");
+        let series = metrics.lines().filter(|line| line.starts_with(start));
+        let values = series.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        values.map(whole).sum()
     }
 
     /// The records by outcome, from `/metrics`: read, accepted, duplicate, late, `dead_letter`.

@@ -338,7 +338,7 @@ fn letter(partition: &Partition, topic: Topic, device: &str, offset: i64, produc
         key: Some(device.to_owned()),
         id: None,
         stage: Stage::Decode,
-        error_code: "not_an_object",
+        error_code: "not_an_object".into(),
         field: None,
         message: "".into(),
         payload_sha256: hexwatch_contract::Sha256Sum::default(),

@@ -28,7 +28,7 @@ pub(super) fn write(
         key: record.key.and_then(|key| std::str::from_utf8(key).ok()).map(str::to_owned),
         id: verdict.id,
         stage: verdict.stage,
-        error_code: verdict.code,
+        error_code: verdict.code.into(),
         field: verdict.field,
         message: verdict.message,
         payload_sha256: Sha256Sum(Sha256::digest(value).into()),

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use hexwatch_contract::Partition;
+use hexwatch_contract::{Partition, Topic};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::{Offset, TopicPartitionList};
 
 use super::watch::Watch;
-use super::{Assignment, Mark, ReadError, Settings, Start};
+use super::{Assignment, Grant, Mark, ReadError, Settings, Start};
 
 /// How long a broker may take to answer one question.
 pub(super) const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,13 +59,7 @@ pub(super) fn discover(
                 continue;
             }
             let partition = Partition::new(source.name.clone(), number);
-            let (low, high) = consumer.fetch_watermarks(&source.name, number, PATIENCE)?;
-            let start = start_of(&partition, settings, low, high)?;
-            let mark = mark_of(&partition, settings, low, high)?;
-            found.push(Found {
-                assignment: Assignment { partition, topic: source.topic, start, end: high },
-                mark,
-            });
+            found.push(look_up(consumer, settings, partition, source.topic)?);
         }
     }
     if missing.is_empty() {
@@ -73,6 +67,33 @@ pub(super) fn discover(
     } else {
         Err(Obstacle::Final(ReadError::TopicsMissing { names: missing }))
     }
+}
+
+/// Where `partition` starts and ends.
+fn look_up(
+    consumer: &BaseConsumer<Watch>,
+    settings: &Settings,
+    partition: Partition,
+    topic: Topic,
+) -> Result<Found, Obstacle> {
+    let (low, high) = consumer.fetch_watermarks(&partition.topic, partition.partition, PATIENCE)?;
+    let start = start_of(&partition, settings, low, high)?;
+    let mark = mark_of(&partition, settings, low, high)?;
+    Ok(Found { assignment: Assignment { partition, topic, start, end: high, lease: 0 }, mark })
+}
+
+/// What `grant` grants, which from now on is where its partition starts.
+pub(super) fn find_granted(
+    consumer: &BaseConsumer<Watch>,
+    settings: &mut Settings,
+    grant: &Grant,
+) -> Result<Found, Obstacle> {
+    settings.starts.insert(grant.partition.clone(), grant.start);
+    settings.marks.remove(&grant.partition);
+    settings.marks.extend(grant.mark.iter().map(|mark| (grant.partition.clone(), mark.clone())));
+    let mut found = look_up(consumer, settings, grant.partition.clone(), grant.topic)?;
+    found.assignment.lease = grant.lease;
+    Ok(found)
 }
 
 /// That the topic still has every partition that was read before.

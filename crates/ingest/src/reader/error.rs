@@ -89,6 +89,23 @@ pub enum ReadError {
         /// What librdkafka said.
         source: KafkaError,
     },
+    /// The group has no place for this member.
+    #[error(
+        "being a member of the consumer group: {source}; check access rights, and that no other worker has the same \
+         `workers.name`"
+    )]
+    Membership {
+        /// What it said.
+        source: KafkaError,
+    },
+    /// A worker has found that it cannot go on, and nobody else could.
+    #[error("the worker `{worker}` has ended: {message}")]
+    Worker {
+        /// Which.
+        worker: String,
+        /// What it said.
+        message: String,
+    },
     /// Offsets could not be committed for monitoring.
     #[error("committing offsets for monitoring: {source}")]
     Commit {
@@ -98,6 +115,19 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Whether records are gone or are others now, which no other reader could mend.
+    #[must_use]
+    pub const fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::OffsetLost { .. }
+                | Self::Remade { .. }
+                | Self::PartitionGone { .. }
+                | Self::OtherCluster { .. }
+                | Self::Corrupt { .. }
+        )
+    }
+
     /// That another record stands where `mark` was.
     pub(super) fn remade(mark: super::Mark) -> Self {
         Self::Remade { partition: mark.partition, offset: mark.offset }

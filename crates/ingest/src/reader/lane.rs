@@ -34,10 +34,12 @@ pub(super) struct Lane {
     unproved: Option<Mark>,
     /// The offset of the last record, and its bytes.
     last: (i64, Vec<u8>),
+    /// By which lease it is read.
+    lease: u64,
 }
 
 impl Lane {
-    pub(super) fn new(decoder: Decoder, end: i64, unproved: Option<Mark>) -> Self {
+    pub(super) fn new(decoder: Decoder, end: i64, unproved: Option<Mark>, lease: u64) -> Self {
         Self {
             decoder,
             oldest: None,
@@ -50,11 +52,16 @@ impl Lane {
             stood_at: None,
             unproved,
             last: (-1, Vec::new()),
+            lease,
         }
     }
 
     pub(super) fn partition(&self) -> &Partition {
         self.decoder.partition()
+    }
+
+    pub(super) fn lease(&self) -> u64 {
+        self.lease
     }
 
     pub(super) fn next_offset(&self) -> i64 {

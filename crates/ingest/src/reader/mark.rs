@@ -57,20 +57,22 @@ pub(super) fn print_of(record: &Record<'_>) -> String {
 /// The marks since the last commit: any that lies below a committed offset tells its topic as well as another, so a
 /// few suffice however long a commit takes.
 #[derive(Debug, Default)]
-pub(super) struct Marks(Mutex<BTreeMap<Partition, VecDeque<Mark>>>);
+pub struct Marks(Mutex<BTreeMap<Partition, VecDeque<Mark>>>);
 
 /// How many marks of a partition are kept; of more, every second goes.
 const KEPT: usize = 64;
 
 impl Marks {
     /// Begins with what the last commit left.
-    pub(super) fn of(marks: impl IntoIterator<Item = Mark>) -> Self {
+    #[must_use]
+    pub fn of(marks: impl IntoIterator<Item = Mark>) -> Self {
         let all = Self::default();
         marks.into_iter().for_each(|mark| all.note(mark));
         all
     }
 
-    pub(super) fn note(&self, mark: Mark) {
+    /// A record was read.
+    pub fn note(&self, mark: Mark) {
         let mut all = self.lock();
         let marks = all.entry(mark.partition.clone()).or_default();
         marks.push_back(mark);
@@ -84,7 +86,7 @@ impl Marks {
     }
 
     /// For each partition the last mark below its offset; those before it are forgotten.
-    pub(super) fn below(&self, offsets: &Offsets) -> Vec<Mark> {
+    pub fn below(&self, offsets: &Offsets) -> Vec<Mark> {
         let mut found = Vec::new();
         for (partition, marks) in self.lock().iter_mut() {
             let Some(next) = offsets.get(partition) else { continue };
@@ -94,6 +96,13 @@ impl Marks {
             found.extend(marks.front().filter(|mark| mark.offset < *next).cloned());
         }
         found
+    }
+
+    /// The last mark of `partition` below `next`; nothing is forgotten.
+    #[must_use]
+    pub fn last_below(&self, partition: &Partition, next: i64) -> Option<Mark> {
+        let all = self.lock();
+        all.get(partition)?.iter().rev().find(|mark| mark.offset < next).cloned()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Partition, VecDeque<Mark>>> {
@@ -121,6 +130,7 @@ mod tests {
         }
         assert_eq!(below(20), [mark(19)]);
         assert_eq!(below(25), [mark(19)]);
+        assert_eq!(marks.last_below(&Partition::new("iot", 0), 29), Some(mark(19)), "it is kept");
         assert_eq!(below(30), [mark(29)]);
     }
 

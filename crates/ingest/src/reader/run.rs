@@ -20,7 +20,7 @@ use super::lane::Lane;
 use super::liveness::{Change, Liveness};
 use super::mark::{Mark, Marks};
 use super::watch::Watch;
-use super::{Event, Progress, ReadError, Settings, Shown};
+use super::{Event, Grants, Progress, ReadError, Settings, Shown};
 use crate::decode::Decoder;
 
 /// How long the fetching may be waited for where nothing is pending; also how fast a stop is seen.
@@ -56,6 +56,7 @@ pub(super) struct Shared {
     pub(super) marks: Arc<Marks>,
     pub(super) held: Arc<Held>,
     pub(super) shown: Arc<Shown>,
+    pub(super) grants: Arc<Grants>,
 }
 
 /// All that the thread owns.
@@ -117,7 +118,9 @@ impl Run {
     }
 
     fn read(&mut self) -> Result<(), End> {
-        self.find_partitions()?;
+        if !self.settings.by_grant {
+            self.find_partitions()?;
+        }
         // The borrow of a message must not hold the rest of us.
         let queue = self.queue.clone();
         let mut batch = Batch::default();
@@ -191,7 +194,7 @@ impl Run {
                 self.places.clone(),
                 self.clock.clone(),
             );
-            self.lanes.push(Lane::new(decoder, assignment.end, mark));
+            self.lanes.push(Lane::new(decoder, assignment.end, mark, assignment.lease));
             assignments.push(assignment);
         }
         self.assign_all()?;
@@ -255,6 +258,7 @@ impl Run {
     /// What is not for every record: a stop, statistics, partitions that were added.
     fn look_around(&mut self) -> Result<(), End> {
         self.check_stop()?;
+        self.follow_grants()?;
         self.hold_back()?;
         if let Some(statistics) = self.consumer.context().take() {
             self.observe_broker(statistics.any_broker_answers())?;
@@ -277,9 +281,40 @@ impl Run {
         }
         if self.discovered.elapsed() >= self.settings.discover_every && !self.liveness.is_lost() {
             self.discovered = Instant::now();
-            self.find_added_partitions()?;
+            if self.settings.by_grant {
+                self.wake_standing()?;
+            } else {
+                self.find_added_partitions()?;
+            }
         }
         Ok(())
+    }
+
+    /// Reads what is granted, and no more. A partition that is granted anew is let go of first and taken up at the next
+    /// look around: what was fetched of it under the last grant must not be taken for the first of this one.
+    fn follow_grants(&mut self) -> Result<(), End> {
+        if !self.settings.by_grant {
+            return Ok(());
+        }
+        let grants = self.shared.grants.clone();
+        let is_granted = |lane: &Lane| grants.lease_of(lane.partition()) == Some(lane.lease());
+        if !self.lanes.iter().all(is_granted) {
+            self.hand_over(|lane| !is_granted(lane))?;
+            let ended: Vec<Lane> = self.lanes.extract_if(.., |lane| !is_granted(lane)).collect();
+            self.assign_all()?;
+            return self.send(Event::Revoked(ended.iter().map(|lane| lane.partition().clone()).collect()));
+        }
+        let is_read = |partition: &Partition| self.lanes.iter().any(|lane| lane.partition() == partition);
+        let mut found = Vec::new();
+        for grant in grants.unless(|grant| is_read(&grant.partition)) {
+            match assignment::find_granted(&self.consumer, &mut self.settings, &grant) {
+                Ok(one) => found.push(one),
+                // Whether the broker is away, the statistics tell; it is asked again at the next look around.
+                Err(Obstacle::Away) => break,
+                Err(Obstacle::Final(error)) => return Err(error.into()),
+            }
+        }
+        if found.is_empty() { Ok(()) } else { self.assign(found) }
     }
 
     /// Holds partitions back, and lets them go, as asked.

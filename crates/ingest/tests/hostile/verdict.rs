@@ -82,7 +82,7 @@ fn is_to_the_point(topic: Topic, letter: &DeadLetter, json: &Json) -> Result<(),
     let unusable = topic == Topic::Panic && !oracle::is_of_type(column.kind, value);
     let absent =
         *value == Json::Null || *value == Json::Text(String::new()) || unusable || json.may_have_address();
-    match letter.error_code {
+    match &*letter.error_code {
         "missing_field" if !absent => wrong("it is there"),
         "wrong_type" if oracle::is_of_type(column.kind, value) => wrong("it is of its type"),
         "unknown_member" => match (column.kind, value.text()) {

@@ -136,7 +136,7 @@ pub fn compare(expected: &Expected) -> Result<(), String> {
     let wrong = outcome != wanted
         || letter.is_some_and(|letter| {
             differs(&expect.stage, Some(letter.stage.name()))
-                || differs(&expect.code, Some(letter.error_code))
+                || differs(&expect.code, Some(&letter.error_code))
                 || differs(&expect.field, letter.field.as_deref())
         });
     if wrong { Err(format!("expected {expect:?}, got {found}")) } else { Ok(()) }

@@ -1,0 +1,150 @@
+//! The reading shared out over two workers of one group, which come, leave, are killed and are stopped while records and
+//! presses for help come in: one process serves, every offset is taken once, and every press is told once and at once.
+//!
+//! `HEXWATCH_AWAY_SECONDS=60` stops the zombie for that long; without it, a little longer than its session lasts.
+
+mod presses;
+mod split;
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hexwatch_contract::EventTime;
+
+use self::presses::Presses;
+use self::split::{Serving, Worker};
+use crate::kafka::free_port;
+use crate::process::{fail, path, printed_account, succeed};
+use crate::stand::{Stand, site_beside};
+use crate::{recount, turn};
+
+/// The least that a broker allows unless it is told otherwise.
+const SESSION: Duration = Duration::from_secs(6);
+const AWAY: Duration = Duration::from_secs(12);
+const CORRECTION_HORIZON: Duration = Duration::from_mins(2);
+/// How long anything may take that happens without our doing: far more than it does.
+const PATIENCE: Duration = Duration::from_mins(1);
+/// Far more than a press may take; what it takes is printed.
+const PRESS_TO_ALARM: Duration = Duration::from_secs(20);
+
+#[test]
+fn two_workers_that_come_leave_die_and_freeze_give_what_one_gives_and_presses_are_told_once() {
+    let _turn = turn::alone();
+    let stand = stand();
+    let away = away();
+    let start = now() + Duration::from_secs(15);
+    // What there is to do takes about this long.
+    let seconds = format!("{}s", 75 + away.as_secs());
+    let events = stand.simulate(&[
+        "--seed",
+        "29",
+        "--rate",
+        "150",
+        "--duration",
+        &seconds,
+        "--start",
+        &start.to_string(),
+    ]);
+    let mut serving = Serving::start(&stand);
+    let mut first = Worker::start(&stand, "first", 0);
+    serving.wait_until_all_is_read();
+    std::thread::sleep(start.since(now()));
+    let mut replay =
+        stand.command_on_kafka(&["replay", "--file", path(&events)]).spawn().expect("the recording is sent");
+    let presses = Presses::begin(&stand);
+
+    let mut second = Worker::start(&stand, "second", 0);
+    serving.wait_for_lease_of("second", 0);
+
+    let had = serving.leases_of("first");
+    second.leave();
+    serving.wait_for_lease_of("first", had);
+
+    let had = serving.leases_of("second");
+    let mut second = Worker::start(&stand, "second", 0);
+    serving.wait_for_lease_of("second", had);
+
+    let had = serving.leases_of("second");
+    first.kill();
+    serving.wait_for_lease_of("second", had);
+    serving.wait_until_all_is_read();
+
+    // It comes back, and stops with a chunk in its hands that another will have read by the time it goes on.
+    let mut zombie = Worker::start(&stand, "first", 5);
+    zombie.wait_until_it_is_stopped();
+    let had = serving.fences_of("first");
+    serving.wait_for_fence_of("first", had);
+    std::thread::sleep(away.saturating_sub(SESSION));
+    let (had, refused) = (serving.leases_of("first"), serving.refused());
+    zombie.wake();
+    serving.wait_until_refused(refused + 1);
+    serving.wait_for_lease_of("first", had);
+
+    assert!(replay.wait().expect("the recording").success());
+    let pressed = presses.end();
+    serving.wait_until_read(stand.records_in_kafka());
+    second.leave();
+    zombie.leave();
+    serving.stop();
+
+    let output = succeed(finish(&stand).arg("--until-end"));
+    assert!(printed_account(&output).contains_key("total"), "it has read to the end: {output}");
+    presses::report(&stand, &pressed, PRESS_TO_ALARM);
+    recount::compare(&stand, CORRECTION_HORIZON);
+}
+
+#[test]
+fn a_worker_that_reads_otherwise_or_does_not_know_the_secret_is_not_let_in_and_says_why() {
+    let _turn = turn::together();
+    let stand = Stand::new("strangers");
+    let serve = free_port();
+    stand.configure(&format!("[workers]\nlisten = \"127.0.0.1:{serve}\"\nserve = \"127.0.0.1:{serve}\"\n"));
+    stand.create_topics(1);
+    let serving = Serving::start(&stand);
+    let refused = |name: &str, value: &str| {
+        let mut command = split::worker(&stand, "stranger", 0);
+        fail(command.env(name, value))
+    };
+    let error = refused("HEXWATCH__WORKERS__SECRET", "guessed");
+    assert!(error.contains("`workers.secret`"), "{error}");
+    let error = refused("HEXWATCH__TIME__SKEW_MAX", "1s");
+    assert!(error.contains("`time.skew_max`"), "{error}");
+    let error = refused("HEXWATCH__WORKERS__NAME", "");
+    assert!(error.contains("`workers.name`"), "{error}");
+    for flag in ["--until-end", "--event-clock"] {
+        let error = fail(split::worker(&stand, "stranger", 0).arg(flag));
+        assert!(error.contains("--role ingest,serve"), "{error}");
+    }
+    drop(serving);
+}
+
+fn away() -> Duration {
+    let asked = std::env::var("HEXWATCH_AWAY_SECONDS");
+    asked.map_or(AWAY, |seconds| Duration::from_secs(seconds.parse().expect("a number of seconds")))
+}
+
+fn stand() -> Stand {
+    let stand = Stand::new("workers");
+    let serve = free_port();
+    stand.configure(&format!(
+        "[time]\ncorrection_horizon = \"{}s\"\n[workers]\nlisten = \"127.0.0.1:{serve}\"\nserve = \
+         \"127.0.0.1:{serve}\"\ngroup = \"workers-of-a-test\"\nsession_timeout = \"{}s\"\n",
+        CORRECTION_HORIZON.as_secs(),
+        SESSION.as_secs()
+    ));
+    stand.create_topics(2);
+    recount::write_queries(&stand);
+    stand
+}
+
+/// One process that does everything reads to the end and closes what is open.
+fn finish(stand: &Stand) -> std::process::Command {
+    let mut command = stand.run(&site_beside(&stand.file("events.ndjson")), "127.0.0.1:0");
+    command.args(["--queries", path(&stand.file("queries"))]);
+    command
+}
+
+/// The test's own clock: what it sends is of now.
+fn now() -> EventTime {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    EventTime::from_millis(i64::try_from(since.as_millis()).expect("a time of this age"))
+}

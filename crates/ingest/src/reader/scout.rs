@@ -1,0 +1,163 @@
+//! Finds the partitions and watches the brokers for a process that leaves the reading to others.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hexwatch_contract::{Clock, Offsets, Partition};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tokio::sync::mpsc::{self, Sender};
+
+use super::assignment::{self, Found, Obstacle};
+use super::liveness::{Change, Liveness};
+use super::watch::Watch;
+use super::{Event, ReadError, Settings, commit};
+
+/// Events that wait for the receiver.
+const QUEUE: usize = 16;
+/// How often a broker is asked whether it is there, and how long it may take to answer.
+const ASK_EVERY: Duration = Duration::from_secs(2);
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How often it is looked whether the process ends.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// The scout's handle. Dropping it, or the receiver of its events, ends its work.
+pub struct Scout {
+    consumer: Arc<BaseConsumer<Watch>>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Scout {
+    /// Starts to look. Of a [`super::Reader`]'s events come those that are not about records.
+    ///
+    /// # Errors
+    /// Where the settings cannot be used at all.
+    pub fn start(
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+    ) -> Result<(Self, mpsc::Receiver<Event>), ReadError> {
+        let consumer: BaseConsumer<Watch> = settings
+            .brokers
+            .consumer(&settings.group)
+            .create_with_context(Watch::default())
+            .map_err(|source| ReadError::Settings { source })?;
+        let (consumer, stop) = (Arc::new(consumer), Arc::new(AtomicBool::new(false)));
+        let (events, receiver) = mpsc::channel(QUEUE);
+        let liveness = Liveness::new(settings.lost_after, Instant::now(), clock.now());
+        let known = BTreeSet::new();
+        let rounds = Rounds {
+            settings,
+            consumer: consumer.clone(),
+            stop: stop.clone(),
+            events,
+            clock,
+            liveness,
+            known,
+        };
+        std::thread::Builder::new()
+            .name("kafka-scout".to_owned())
+            .spawn(move || rounds.make())
+            .map_err(|source| ReadError::Thread { kind: source.kind() })?;
+        Ok((Self { consumer, stop }, receiver))
+    }
+
+    /// As [`super::Reader::commit_for_monitoring`].
+    ///
+    /// # Errors
+    /// Where the request could not be made.
+    pub fn commit_for_monitoring(&self, offsets: &Offsets) -> Result<(), ReadError> {
+        commit(&self.consumer, offsets)
+    }
+
+    /// As [`super::Reader::cluster_id`].
+    #[must_use]
+    pub fn cluster_id(&self, patience: Duration) -> Option<String> {
+        self.consumer.client().fetch_cluster_id(patience)
+    }
+}
+
+impl Drop for Scout {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+/// Nobody listens any more.
+struct Over;
+
+/// All that the thread owns.
+struct Rounds {
+    settings: Settings,
+    consumer: Arc<BaseConsumer<Watch>>,
+    stop: Arc<AtomicBool>,
+    events: Sender<Event>,
+    clock: Arc<dyn Clock>,
+    liveness: Liveness,
+    known: BTreeSet<Partition>,
+}
+
+impl Rounds {
+    fn make(mut self) {
+        if let Err(error) = self.look() {
+            tracing::error!(%error, "the scout has ended");
+            // Where nobody receives any more, nobody needs to know.
+            let _ = self.events.blocking_send(Event::Failed(error));
+        }
+    }
+
+    fn look(&mut self) -> Result<(), ReadError> {
+        let mut discovered: Option<Instant> = None;
+        let mut asked = Instant::now();
+        while !self.stop.load(Ordering::Acquire) && !self.events.is_closed() {
+            // Nothing is assigned: this serves the client's own messages.
+            drop(self.consumer.poll(PAUSE));
+            let is_due = discovered.is_none_or(|last| last.elapsed() >= self.settings.discover_every);
+            if is_due && !self.liveness.is_lost() || discovered.is_none() {
+                match self.discover(discovered.is_none())? {
+                    Some(Ok(())) => discovered = Some(Instant::now()),
+                    Some(Err(Over)) => return Ok(()),
+                    None => {}
+                }
+            }
+            if asked.elapsed() >= ASK_EVERY {
+                asked = Instant::now();
+                let answers = self.consumer.fetch_metadata(None, ANSWER_WITHIN).is_ok();
+                if self.observe(answers).is_err() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks for partitions that are not known; `None` where no broker answers.
+    fn discover(&mut self, is_first: bool) -> Result<Option<Result<(), Over>>, ReadError> {
+        let known = |topic: &str, number| self.known.contains(&Partition::new(topic, number));
+        let found = match assignment::discover(&self.consumer, &self.settings, known) {
+            Ok(found) => found,
+            Err(Obstacle::Away) => return Ok(None),
+            Err(Obstacle::Final(error)) => return Err(error),
+        };
+        if is_first {
+            assignment::check_cluster(&self.consumer, &self.settings)?;
+        } else if found.is_empty() {
+            return Ok(Some(Ok(())));
+        }
+        let assignments: Vec<_> = found.into_iter().map(|Found { assignment, .. }| assignment).collect();
+        self.known.extend(assignments.iter().map(|one| one.partition.clone()));
+        Ok(Some(self.send(Event::Assigned(assignments))))
+    }
+
+    fn observe(&mut self, answers: bool) -> Result<(), Over> {
+        match self.liveness.observe(answers, Instant::now(), self.clock.now()) {
+            Some(Change::Lost { since }) => self.send(Event::BrokerLost { since }),
+            Some(Change::Back) => self.send(Event::BrokerBack),
+            None => Ok(()),
+        }
+    }
+
+    fn send(&self, event: Event) -> Result<(), Over> {
+        self.events.blocking_send(event).map_err(|_| Over)
+    }
+}
