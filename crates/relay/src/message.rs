@@ -104,6 +104,8 @@ pub enum Order {
         /// The lease that counts no more.
         lease: u64,
     },
+    /// Nothing; said every two seconds, so that silence means that the process or the way to it is gone.
+    Alive,
     /// Fetch no more of these until they are not among those of a later order.
     Hold(Vec<Partition>),
 }

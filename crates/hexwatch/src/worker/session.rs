@@ -20,6 +20,8 @@ use super::claims::Claims;
 use super::freeze::Freeze;
 use super::{ANSWERED_WITHIN, Ended, Lane};
 
+/// After how long of silence the serving process is taken for gone.
+const SILENCE: Duration = Duration::from_secs(15);
 /// How often it is looked whether a claim is to be made again.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -82,7 +84,8 @@ async fn say(write: &mut OwnedWriteHalf, report: &Report) -> Result<()> {
 async fn obey(reader: &Reader, claims: &Mutex<Claims>, read: &mut BufReader<OwnedReadHalf>) -> Ended {
     let mut held: BTreeSet<Partition> = BTreeSet::new();
     loop {
-        match next_order(read).await {
+        let order = tokio::time::timeout(SILENCE, next_order(read)).await;
+        match order.unwrap_or_else(|_| Err(anyhow!("it has said nothing for {SILENCE:?}"))) {
             Ok(Order::Grant(granted)) => reader.grant(grant(granted)),
             Ok(Order::Fenced { partition, lease }) => {
                 tracing::warn!(%partition, lease, "another worker reads a partition now; what is here of it is dropped");
@@ -90,7 +93,7 @@ async fn obey(reader: &Reader, claims: &Mutex<Claims>, read: &mut BufReader<Owne
                 lock(claims).fenced(&partition, Instant::now());
             }
             Ok(Order::Hold(partitions)) => held = partitions.into_iter().collect(),
-            Ok(Order::Welcome | Order::Refused(_)) => {}
+            Ok(Order::Alive | Order::Welcome | Order::Refused(_)) => {}
             Err(error) => return Ended::Lost(error),
         }
         reader.hold(held.iter().filter(|partition| reader.lease_of(partition).is_some()));

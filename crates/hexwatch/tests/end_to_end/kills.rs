@@ -63,6 +63,7 @@ fn a_process_killed_again_and_again_under_load_loses_no_window_and_no_alarm_and_
     eprintln!("the last of them read {read} records to the end");
     report(&mut figures);
     recount::compare(&stand, CORRECTION_HORIZON);
+    recount::differs(&stand, 5 * CORRECTION_HORIZON);
 }
 
 fn kills() -> u32 {

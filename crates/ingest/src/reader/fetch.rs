@@ -46,7 +46,7 @@ impl Queue {
         Self { native, consumer }
     }
 
-    /// Leads the records of `partition` here, from its next assignment on.
+    /// Leads the records of `partition` here, those that wait in its own queue and all that come, until a fetch is stopped.
     pub(super) fn lead(&self, partition: &Partition) {
         // A name that holds a zero is no topic's.
         let Ok(topic) = CString::new(&*partition.topic) else { return };

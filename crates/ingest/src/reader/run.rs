@@ -36,6 +36,9 @@ const SHOW_PATIENCE: Duration = Duration::from_millis(500);
 /// How often what is not about records is seen to, at least.
 const LOOK_AROUND: Duration = Duration::from_millis(50);
 
+/// For how long after an assignment the partitions are led to the queue at every look around.
+const LEAD_AGAIN: Duration = Duration::from_secs(2);
+
 /// Why the loop ended.
 enum End {
     /// The receiver is gone, or the handle asked for it.
@@ -75,6 +78,7 @@ pub(super) struct Run {
     /// The lane of the last record: a fetch brings many of one partition.
     last_lane: usize,
     discovered: Instant,
+    assigned: Instant,
     /// Whether a lane may hold records that were not handed over.
     pending: bool,
     /// Whether the queue was full since the last discovery: then it is our own doing if a partition stands still.
@@ -103,6 +107,7 @@ impl Run {
             held: BTreeSet::new(),
             last_lane: 0,
             discovered: now,
+            assigned: now,
             pending: false,
             waited: Cell::new(false),
         }
@@ -258,10 +263,14 @@ impl Run {
     /// What is not for every record: a stop, statistics, partitions that were added.
     fn look_around(&mut self) -> Result<(), End> {
         self.check_stop()?;
+        if self.assigned.elapsed() < LEAD_AGAIN {
+            self.lead_all();
+        }
         self.follow_grants()?;
         self.hold_back()?;
         if let Some(statistics) = self.consumer.context().take() {
             self.observe_broker(statistics.any_broker_answers())?;
+            self.lead_all();
             for lane in &mut self.lanes {
                 let partition = lane.partition();
                 let Some(figures) = statistics.partition(&partition.topic, partition.partition) else {
@@ -325,10 +334,18 @@ impl Run {
 
     /// Assigns all partitions at our positions; what is held back has to be held back anew.
     fn assign_all(&mut self) -> Result<(), End> {
-        self.lanes.iter().for_each(|lane| self.queue.lead(lane.partition()));
+        self.lead_all();
         assignment::assign(&self.consumer, positions(&self.lanes))?;
+        self.assigned = Instant::now();
         self.held.clear();
         self.hold_back()
+    }
+
+    /// Leads the records of all partitions to our queue. Where a partition was assigned before, librdkafka ends that when
+    /// it gets round to stopping the last fetch, which may be after the new assignment; what it fetches from then on waits
+    /// in the partition's own queue until it is led here again.
+    fn lead_all(&self) {
+        self.lanes.iter().for_each(|lane| self.queue.lead(lane.partition()));
     }
 
     fn find_added_partitions(&mut self) -> Result<(), End> {

@@ -12,6 +12,7 @@ use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Reception;
@@ -24,6 +25,8 @@ const GREETED_WITHIN: Duration = Duration::from_secs(10);
 const MOST: usize = 1_024;
 /// Orders that wait for a worker to take them.
 const ORDERS: usize = 1_024;
+/// How often a worker is told that this process is alive; it gives a connection up after some times as long.
+const ALIVE_EVERY: Duration = Duration::from_secs(2);
 /// How long nobody is let in after the system gave no connection.
 const PAUSE: Duration = Duration::from_millis(200);
 
@@ -134,7 +137,13 @@ async fn hear(desk: &Desk, lane: usize, member: Member, bytes: &[u8]) -> Result<
 }
 
 async fn give_orders(mut write: OwnedWriteHalf, mut waiting: mpsc::Receiver<Order>, end: CancellationToken) {
-    while let Some(order) = waiting.recv().await {
+    let mut alive = tokio::time::interval_at(Instant::now() + ALIVE_EVERY, ALIVE_EVERY);
+    loop {
+        let order = tokio::select! {
+            order = waiting.recv() => order,
+            _ = alive.tick() => Some(Order::Alive),
+        };
+        let Some(order) = order else { break };
         if let Err(error) = say(&mut write, &order).await {
             tracing::debug!("a worker takes no orders: {error:#}");
             break;

@@ -10,6 +10,8 @@ use crate::stand::{Stand, site_beside};
 /// The process that serves.
 pub(super) struct Serving {
     running: Running,
+    command: Command,
+    address: String,
 }
 
 fn run(stand: &Stand, role: &str) -> Command {
@@ -37,7 +39,13 @@ impl Serving {
         if stand.file("queries").exists() {
             command.args(["--queries", path(&stand.file("queries"))]);
         }
-        Self { running: Running::start(&mut command, &address) }
+        Self { running: Running::start(&mut command, &address), command, address }
+    }
+
+    /// Kills it and starts it again, while workers go on looking for it.
+    pub(super) fn kill_and_start_again(&mut self) {
+        self.running.kill();
+        self.running = Running::start(&mut self.command, &self.address);
     }
 
     fn wait_for(&mut self, what: &str, holds: impl FnMut(&Running) -> bool) {
@@ -83,10 +91,9 @@ impl Serving {
         self.wait_for("a chunk to be refused", |running| refused_by(running) >= chunks);
     }
 
-    /// Waits until so many records have ended somewhere.
-    pub(super) fn wait_until_read(&mut self, records: u64) {
-        self.wait_for("all records to be read", |running| running.account()["read"] >= records);
-        assert_eq!(self.running.account()["read"], records, "no record is read twice");
+    /// Waits until no record waits to be read.
+    pub(super) fn wait_until_nothing_waits(&mut self) {
+        self.wait_for("all records to be read", |running| running.metric("hexwatch_consumer_lag{") == 0);
     }
 
     pub(super) fn stop(&mut self) {
