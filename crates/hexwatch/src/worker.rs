@@ -57,14 +57,19 @@ enum Ended {
 }
 
 /// Works until `stop`, or until going on is of no use.
-pub(crate) async fn run(config: Config, brokers: Brokers, site: Site, stop: CancellationToken) -> Result<()> {
+pub(crate) async fn run(
+    config: &Config,
+    brokers: &Brokers,
+    site: Site,
+    stop: CancellationToken,
+) -> Result<()> {
     if config.workers.name.is_empty() {
         bail!("working as nobody: give each worker a name of its own in `workers.name`");
     }
-    let reading = Reading::of(&config, &brokers)?;
+    let reading = Reading::of(config, brokers)?;
     // The membership lasts as long as the worker, whatever becomes of its connections.
-    let (_membership, owned) = join(&config, &brokers, &reading)?.unzip();
-    let fingerprint = reading::fingerprint(&config, &site);
+    let (_membership, owned) = join(config, brokers, &reading)?.unzip();
+    let fingerprint = reading::fingerprint(config, &site);
     let places: Arc<dyn Places> = Arc::new(site);
     let freeze = Arc::new(Freeze::new(config.debug.freeze_at));
     let mut lanes = JoinSet::new();

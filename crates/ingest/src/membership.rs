@@ -109,6 +109,9 @@ fn is_final(error: &KafkaError) -> bool {
             Some(
                 RDKafkaErrorCode::Fatal
                     | RDKafkaErrorCode::FencedInstanceId
+                    | RDKafkaErrorCode::InvalidSessionTimeout
+                    | RDKafkaErrorCode::InconsistentGroupProtocol
+                    | RDKafkaErrorCode::GroupMaxSizeReached
                     | RDKafkaErrorCode::GroupAuthorizationFailed
                     | RDKafkaErrorCode::TopicAuthorizationFailed
             )

@@ -222,11 +222,9 @@ impl Ledger {
             };
             place.end = place.end.max(reach.end);
             // Another worker may be further than this one.
-            let (has_all, lacks) = (reach.position >= place.next, reach.end > place.next);
-            match reach.at_end {
-                true if has_all => stand(&reach.partition, place, true, &mut self.untold),
-                false if lacks => stand(&reach.partition, place, false, &mut self.untold),
-                _ => {}
+            let is_news = if reach.at_end { reach.position >= place.next } else { reach.end > place.next };
+            if is_news {
+                stand(&reach.partition, place, reach.at_end, &mut self.untold);
             }
         }
     }

@@ -1,13 +1,13 @@
 //! What is said on a connection. A header in JSON, then for a chunk its identities and its rows as an Arrow stream.
 
 use std::borrow::Cow;
-use std::io::Cursor;
 use std::sync::Arc;
 
 use arrow::array::{AsArray as _, RecordBatch};
+use arrow::buffer::Buffer;
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
+use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use hexwatch_contract::{
     Chunk, DeadLetter, EventBatch, EventTime, Partition, Position, Sha256Sum, Stage, Topic, event,
@@ -142,6 +142,9 @@ pub enum MessageError {
         /// What is wrong.
         what: &'static str,
     },
+    /// The rows contradict themselves.
+    #[error("the rows of a chunk cannot be")]
+    Impossible,
     /// It ends too early.
     #[error("a message ends within its {0}")]
     Short(&'static str),
@@ -312,10 +315,15 @@ impl Head {
     }
 }
 
-/// The one batch of an Arrow stream.
+/// The one batch of an Arrow stream. Arrow's decoder takes no more memory than there are bytes (its reader takes what a
+/// stream claims), but it panics where lengths within a stream contradict each other: what another process sends must
+/// not come further than to an error.
 fn read_rows(bytes: &[u8]) -> Result<RecordBatch, MessageError> {
-    let mut reader = StreamReader::try_new(Cursor::new(bytes), None)?;
-    reader.next().transpose()?.ok_or(MessageError::Short("rows"))
+    let read = || {
+        let mut bytes = Buffer::from(bytes);
+        StreamDecoder::new().decode(&mut bytes)?.ok_or(MessageError::Short("rows"))
+    };
+    std::panic::catch_unwind(read).unwrap_or(Err(MessageError::Impossible))
 }
 
 impl Letter {
@@ -483,6 +491,22 @@ pub(crate) mod tests {
         fn bytes_that_are_no_message_are_an_error(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             prop_assert!(Report::decode(&bytes).is_err());
             prop_assert!(Order::decode(&bytes).is_err());
+        }
+
+        #[test]
+        fn a_chunk_that_is_changed_anywhere_is_another_chunk_or_an_error(
+            kinds in prop::collection::vec(0..3_u8, 1..20),
+            changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+        ) {
+            let mut bytes = Report::Chunk(Box::new(handed(3, &kinds))).encode().unwrap();
+            let length = bytes.len();
+            for (at, byte) in changes {
+                bytes[at.index(length)] = byte;
+            }
+            if let Ok(Report::Chunk(come)) = Report::decode(&bytes) {
+                prop_assert!(come.chunk.first_offset < come.chunk.next_offset);
+                prop_assert_eq!(come.chunk.events.records.num_rows(), come.chunk.events.identities.len());
+            }
         }
 
         #[test]

@@ -27,7 +27,7 @@ pub(crate) fn run(file: Option<&Path>, run: &Run) -> Result<()> {
         let (brokers, site) = (brokers(&config, &config.kafka.brokers)?, site::load(&config.site.dir)?);
         return runtime()?.block_on(async {
             let stop = stopped_by_signals()?;
-            worker::run(config, brokers, site, stop).await
+            worker::run(&config, &brokers, site, stop).await
         });
     }
     let plan = Plan {

@@ -69,7 +69,7 @@ fn two_workers_that_come_leave_die_and_freeze_give_what_one_gives_and_presses_ar
     serving.wait_until_all_is_read();
 
     // It comes back, and stops with a chunk in its hands that another will have read by the time it goes on.
-    let mut zombie = Worker::start(&stand, "first", 5);
+    let mut zombie = Worker::start(&stand, "first", 2);
     zombie.wait_until_it_is_stopped();
     let had = serving.fences_of("first");
     serving.wait_for_fence_of("first", had);

@@ -91,8 +91,8 @@ pub enum ReadError {
     },
     /// The group has no place for this member.
     #[error(
-        "being a member of the consumer group: {source}; check access rights, and that no other worker has the same \
-         `workers.name`"
+        "being a member of the consumer group: {source}; check access rights, that no other worker has the same \
+         `workers.name`, and that the brokers allow `workers.session_timeout`"
     )]
     Membership {
         /// What it said.

@@ -83,9 +83,6 @@ impl Drop for Scout {
     }
 }
 
-/// Nobody listens any more.
-struct Over;
-
 /// All that the thread owns.
 struct Rounds {
     settings: Settings,
@@ -101,8 +98,7 @@ impl Rounds {
     fn make(mut self) {
         if let Err(error) = self.look() {
             tracing::error!(%error, "the scout has ended");
-            // Where nobody receives any more, nobody needs to know.
-            let _ = self.events.blocking_send(Event::Failed(error));
+            self.send(Event::Failed(error));
         }
     }
 
@@ -114,50 +110,48 @@ impl Rounds {
             drop(self.consumer.poll(PAUSE));
             let is_due = discovered.is_none_or(|last| last.elapsed() >= self.settings.discover_every);
             if is_due && !self.liveness.is_lost() || discovered.is_none() {
-                match self.discover(discovered.is_none())? {
-                    Some(Ok(())) => discovered = Some(Instant::now()),
-                    Some(Err(Over)) => return Ok(()),
-                    None => {}
+                if self.discover(discovered.is_none())? {
+                    discovered = Some(Instant::now());
                 }
             }
             if asked.elapsed() >= ASK_EVERY {
                 asked = Instant::now();
                 let answers = self.consumer.fetch_metadata(None, ANSWER_WITHIN).is_ok();
-                if self.observe(answers).is_err() {
-                    return Ok(());
-                }
+                self.observe(answers);
             }
         }
         Ok(())
     }
 
-    /// Looks for partitions that are not known; `None` where no broker answers.
-    fn discover(&mut self, is_first: bool) -> Result<Option<Result<(), Over>>, ReadError> {
+    /// Looks for partitions that are not known; gives whether a broker has answered.
+    fn discover(&mut self, is_first: bool) -> Result<bool, ReadError> {
         let known = |topic: &str, number| self.known.contains(&Partition::new(topic, number));
         let found = match assignment::discover(&self.consumer, &self.settings, known) {
             Ok(found) => found,
-            Err(Obstacle::Away) => return Ok(None),
+            Err(Obstacle::Away) => return Ok(false),
             Err(Obstacle::Final(error)) => return Err(error),
         };
         if is_first {
             assignment::check_cluster(&self.consumer, &self.settings)?;
         } else if found.is_empty() {
-            return Ok(Some(Ok(())));
+            return Ok(true);
         }
         let assignments: Vec<_> = found.into_iter().map(|Found { assignment, .. }| assignment).collect();
         self.known.extend(assignments.iter().map(|one| one.partition.clone()));
-        Ok(Some(self.send(Event::Assigned(assignments))))
+        self.send(Event::Assigned(assignments));
+        Ok(true)
     }
 
-    fn observe(&mut self, answers: bool) -> Result<(), Over> {
+    fn observe(&mut self, answers: bool) {
         match self.liveness.observe(answers, Instant::now(), self.clock.now()) {
             Some(Change::Lost { since }) => self.send(Event::BrokerLost { since }),
             Some(Change::Back) => self.send(Event::BrokerBack),
-            None => Ok(()),
+            None => {}
         }
     }
 
-    fn send(&self, event: Event) -> Result<(), Over> {
-        self.events.blocking_send(event).map_err(|_| Over)
+    fn send(&self, event: Event) {
+        // Where nobody receives any more, the next look ends the work.
+        let _ = self.events.blocking_send(event);
     }
 }
