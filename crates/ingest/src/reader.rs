@@ -1,9 +1,10 @@
 //! Records from Kafka, decoded, as they come: a thread of its own that ends in a bounded channel.
 //!
-//! Partitions are assigned by us, not by a consumer group. One process owns all partitions today, the
+//! Partitions are assigned by us, not by a consumer group. Where one process reads, it owns all partitions, the
 //! truth about offsets is the history's checkpoint, and a group would add what nobody needs here:
 //! rebalances, and six seconds or more before a restarted process may read on. A group id is used all the
-//! same, to commit offsets that monitoring tools can read.
+//! same, to commit offsets that monitoring tools can read. Where several processes read, each reads what it is
+//! [granted](Reader::grant); then a [`Scout`] finds the partitions for the one that grants them.
 //!
 //! Nothing is ever skipped: an offset that the broker no longer has, a topic that was made anew and a
 //! batch whose checksum is wrong end the reader with an error that names the place.

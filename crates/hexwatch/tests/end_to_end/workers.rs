@@ -52,29 +52,35 @@ fn two_workers_that_come_leave_die_and_freeze_give_what_one_gives_and_presses_ar
         stand.command_on_kafka(&["replay", "--file", path(&events)]).spawn().expect("the recording is sent");
     let presses = Presses::begin(&stand);
 
+    tell("the second worker comes");
     let mut second = Worker::start(&stand, "second", 0);
     serving.wait_for_lease_of("second", 0);
 
     let had = serving.leases_of("first");
+    tell("it leaves");
     second.leave();
     serving.wait_for_lease_of("first", had);
 
     let had = serving.leases_of("second");
+    tell("it comes back");
     let mut second = Worker::start(&stand, "second", 0);
     serving.wait_for_lease_of("second", had);
 
     let had = serving.leases_of("second");
+    tell("the first is killed");
     first.kill();
     serving.wait_for_lease_of("second", had);
     serving.wait_until_all_is_read();
 
     // It comes back, and stops with a chunk in its hands that another will have read by the time it goes on.
     let mut zombie = Worker::start(&stand, "first", 2);
+    tell("the first is back and stops");
     zombie.wait_until_it_is_stopped();
     let had = serving.fences_of("first");
     serving.wait_for_fence_of("first", had);
     std::thread::sleep(away.saturating_sub(SESSION));
     let (had, refused) = (serving.leases_of("first"), serving.refused());
+    tell("it goes on");
     zombie.wake();
     serving.wait_until_refused(refused + 1);
     serving.wait_for_lease_of("first", had);
@@ -119,6 +125,12 @@ fn a_worker_that_reads_otherwise_or_does_not_know_the_secret_is_not_let_in_and_s
         assert!(error.contains("--role ingest,serve"), "{error}");
     }
     drop(serving);
+}
+
+/// Says what is being done when, for whoever wants to know what a press was up against.
+#[allow(clippy::print_stderr, reason = "figures are for whoever runs the test")]
+fn tell(what: &str) {
+    eprintln!("{} {what}", now());
 }
 
 fn away() -> Duration {
