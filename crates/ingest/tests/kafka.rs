@@ -360,7 +360,8 @@ fn a_full_queue_is_felt_by_the_caller() {
 }
 
 fn grant(partition: i32, start: i64, lease: u64) -> Grant {
-    Grant { partition: Partition::new("t.iot", partition), topic: Topic::Iot, start, mark: None, lease }
+    let partition = Partition::new("t.iot", partition);
+    Grant { partition, topic: Topic::Iot, start, mark: None, cluster: None, lease }
 }
 
 fn publish_to(publisher: &Publisher, partition: i32, numbers: std::ops::Range<usize>) {
@@ -426,5 +427,21 @@ fn a_reader_by_grant_reads_what_is_granted_from_where_it_is_granted_and_the_rest
     let chunks = chunks(read_of(&mut receiver, 1, 10));
     assert!(chunks.iter().all(|chunk| chunk.partition.partition == 1));
     assert_eq!(ids(&chunks), expected(50..60));
+    reader.stop();
+}
+
+#[test]
+fn a_grant_of_another_cluster_is_refused_before_anything_is_read() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("t.iot", 1).unwrap();
+    publish_to(&Publisher::new(&broker.brokers()).unwrap(), 0, 0..10);
+    let settings = Settings { by_grant: true, ..settings(&broker, &[]) };
+    let (reader, mut receiver) = start(settings);
+    reader.grant(Grant { cluster: Some("another".to_owned()), ..grant(0, 0, 1) });
+    let events = events_until(&mut receiver, |event| matches!(event, Event::Failed(_)));
+    assert!(
+        matches!(events.last(), Some(Event::Failed(ReadError::OtherCluster { known, .. })) if known == "another")
+    );
+    assert!(chunks(events).is_empty());
     reader.stop();
 }

@@ -254,10 +254,16 @@ impl Ledger {
         self.places.iter().map(|(name, place)| (name, place.next, place.end.max(place.next), place.is_at_end))
     }
 
-    /// How many partitions nobody reads.
-    #[must_use]
-    pub fn unread(&self) -> usize {
-        self.places.values().filter(|place| place.readers.is_empty()).count()
+    /// The partitions that nobody reads.
+    pub fn unread(&self) -> impl Iterator<Item = &Partition> {
+        self.places.iter().filter(|(_, place)| place.readers.is_empty()).map(|(name, _)| name)
+    }
+
+    /// The broker has records of `partition` up to before `end`.
+    pub fn ends_at(&mut self, partition: &Partition, end: i64) {
+        if let Some(place) = self.places.get_mut(partition) {
+            place.end = place.end.max(end);
+        }
     }
 }
 

@@ -126,6 +126,8 @@ pub struct Grant {
     pub lease: u64,
     /// A record before `start` that has to stand there still.
     pub mark: Option<Value>,
+    /// The cluster that is meant, where that is known.
+    pub cluster: Option<String>,
 }
 
 /// Why bytes are no message, or a message cannot be written.

@@ -19,6 +19,7 @@ use hexwatch_relay::{Reading, Secret};
 use hexwatch_server::Metrics;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use self::desk::Desk;
@@ -42,7 +43,6 @@ pub(crate) struct Reception {
 /// The handle: what the pipeline asks of its source.
 pub(crate) struct Workers {
     desk: Arc<Desk>,
-    scout: Scout,
     stop: CancellationToken,
 }
 
@@ -73,6 +73,7 @@ impl Workers {
             kinds: lanes.iter().flatten().map(|source| (Arc::clone(&source.name), source.topic)).collect(),
             marks,
             metrics: reception.metrics.clone(),
+            scout: Arc::new(scout),
             started,
         }));
         tokio::spawn(stop.clone().run_until_cancelled_owned(follow_scout(Arc::clone(&desk), found)));
@@ -81,7 +82,7 @@ impl Workers {
             tokio::spawn(stop.clone().run_until_cancelled_owned(tell(Arc::clone(&desk), number)));
         }
         tokio::spawn(connection::accept(Arc::clone(&desk), reception, stop.clone()));
-        Ok((Self { desk, scout, stop }, receivers))
+        Ok((Self { desk, stop }, receivers))
     }
 
     pub(crate) fn hold(&self, partitions: BTreeSet<Partition>) {
@@ -97,11 +98,11 @@ impl Workers {
     }
 
     pub(crate) fn cluster_id(&self, patience: Duration) -> Option<String> {
-        self.scout.cluster_id(patience)
+        self.desk.scout().cluster_id(patience)
     }
 
     pub(crate) fn commit_for_monitoring(&self, offsets: &Offsets) -> Result<(), ReadError> {
-        self.scout.commit_for_monitoring(offsets)
+        self.desk.scout().commit_for_monitoring(offsets)
     }
 }
 
@@ -119,9 +120,10 @@ pub(crate) async fn listen(address: std::net::SocketAddr) -> Result<TcpListener>
 
 /// Takes up the partitions that are found, and what becomes of the brokers.
 async fn follow_scout(desk: Arc<Desk>, mut found: Receiver<Event>) {
+    let mut is_first = true;
     while let Some(event) = found.recv().await {
         let is_taken = match event {
-            Event::Assigned(assignments) => take_up(&desk, assignments).await,
+            Event::Assigned(assignments) => take_up(&desk, assignments, std::mem::take(&mut is_first)).await,
             // What is told of the brokers is told once, whatever is read of them.
             event => desk.lanes()[0].queue.send(event).await.is_ok(),
         };
@@ -131,10 +133,13 @@ async fn follow_scout(desk: Arc<Desk>, mut found: Receiver<Event>) {
     }
 }
 
-/// Each lane hears of its own partitions, also where there are none: nothing is taken before all lanes are known.
-async fn take_up(desk: &Desk, assignments: Vec<Assignment>) -> bool {
-    let mut by_lane: BTreeMap<usize, Vec<Assignment>> =
-        (0..desk.lanes().len()).map(|lane| (lane, Vec::new())).collect();
+/// Each lane hears of its own partitions, at first also where there are none: nothing is taken before all lanes are
+/// known.
+async fn take_up(desk: &Desk, assignments: Vec<Assignment>, is_first: bool) -> bool {
+    let mut by_lane: BTreeMap<usize, Vec<Assignment>> = BTreeMap::new();
+    if is_first {
+        by_lane.extend((0..desk.lanes().len()).map(|lane| (lane, Vec::new())));
+    }
     for assignment in assignments {
         if let Some(lane) = desk.lane_of(&assignment.partition) {
             by_lane.entry(lane).or_default().push(assignment);
@@ -151,9 +156,16 @@ async fn take_up(desk: &Desk, assignments: Vec<Assignment>) -> bool {
 
 async fn look_around(desk: Arc<Desk>) {
     let mut look = tokio::time::interval(LOOK);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
         desk.hush(SILENCE, Instant::now());
+        let (unread, scout) = (desk.unread(), Arc::clone(desk.scout()));
+        if !unread.is_empty() {
+            let asked = tokio::task::spawn_blocking(move || scout.ends(&unread)).await;
+            // What could not be asked now is asked at the next look.
+            desk.ends_at(&asked.unwrap_or_default());
+        }
     }
 }
 

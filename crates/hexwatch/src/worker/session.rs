@@ -101,10 +101,10 @@ async fn obey(reader: &Reader, claims: &Mutex<Claims>, read: &mut BufReader<Owne
 }
 
 fn grant(granted: Granted) -> Grant {
-    let Granted { partition, topic, start, lease, mark } = granted;
+    let Granted { partition, topic, start, lease, mark, cluster } = granted;
     // A mark of another version proves nothing, and nothing else is lost with it.
     let mark = mark.and_then(|mark| serde_json::from_value(mark).ok());
-    Grant { partition, topic, start, mark, lease }
+    Grant { partition, topic, start, mark, cluster, lease }
 }
 
 fn lock(claims: &Mutex<Claims>) -> std::sync::MutexGuard<'_, Claims> {

@@ -30,7 +30,7 @@ fn a_wrong_flag_or_a_missing_one_is_named() {
     let nonsense =
         ["simulate", "--seed", "1", "--rate", "1", "--events", "1", "--scenario", "nonsense", "--out", "x"];
     assert_complains(&nonsense, &["nonsense", "default"]);
-    assert_complains(&["run", "--brokers", "127.0.0.1:1", "--role", "ingest"], &["ingest,serve"]);
+    assert_complains(&["run", "--brokers", "127.0.0.1:1", "--role", "ingest"], &["`workers.name`"]);
 }
 
 #[test]

@@ -32,6 +32,12 @@ impl From<KafkaError> for Obstacle {
     }
 }
 
+impl From<ReadError> for Obstacle {
+    fn from(error: ReadError) -> Self {
+        Self::Final(error)
+    }
+}
+
 /// A partition to be read, and what has to stand in it.
 pub(super) struct Found {
     pub(super) assignment: Assignment,
@@ -88,6 +94,8 @@ pub(super) fn find_granted(
     settings: &mut Settings,
     grant: &Grant,
 ) -> Result<Found, Obstacle> {
+    settings.cluster.clone_from(&grant.cluster);
+    check_cluster(consumer, settings)?;
     settings.starts.insert(grant.partition.clone(), grant.start);
     settings.marks.remove(&grant.partition);
     settings.marks.extend(grant.mark.iter().map(|mark| (grant.partition.clone(), mark.clone())));

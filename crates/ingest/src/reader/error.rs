@@ -120,11 +120,7 @@ impl ReadError {
     pub const fn is_loss(&self) -> bool {
         matches!(
             self,
-            Self::OffsetLost { .. }
-                | Self::Remade { .. }
-                | Self::PartitionGone { .. }
-                | Self::OtherCluster { .. }
-                | Self::Corrupt { .. }
+            Self::OffsetLost { .. } | Self::Remade { .. } | Self::PartitionGone { .. } | Self::Corrupt { .. }
         )
     }
 

@@ -18,6 +18,8 @@ pub struct Grant {
     pub start: i64,
     /// A record before it that must stand there still.
     pub mark: Option<Mark>,
+    /// The cluster it is of, where that is known.
+    pub cluster: Option<String>,
     /// By which lease; told with the assignment, so that nobody takes what was read by another for its own.
     pub lease: u64,
 }

@@ -75,6 +75,19 @@ impl Scout {
     pub fn cluster_id(&self, patience: Duration) -> Option<String> {
         self.consumer.client().fetch_cluster_id(patience)
     }
+
+    /// Where `partitions` end, as far as the brokers say so in time.
+    #[must_use]
+    pub fn ends(&self, partitions: &[Partition]) -> Offsets {
+        let mut ends = Offsets::new();
+        for partition in partitions {
+            let asked = self.consumer.fetch_watermarks(&partition.topic, partition.partition, ANSWER_WITHIN);
+            // Whoever does not answer for one has no answer for the others either.
+            let Ok((_, end)) = asked else { break };
+            ends.insert(partition.clone(), end);
+        }
+        ends
+    }
 }
 
 impl Drop for Scout {
@@ -116,7 +129,7 @@ impl Rounds {
             }
             if asked.elapsed() >= ASK_EVERY {
                 asked = Instant::now();
-                let answers = self.consumer.fetch_metadata(None, ANSWER_WITHIN).is_ok();
+                let answers = self.answers();
                 self.observe(answers);
             }
         }
@@ -140,6 +153,12 @@ impl Rounds {
         self.known.extend(assignments.iter().map(|one| one.partition.clone()));
         self.send(Event::Assigned(assignments));
         Ok(true)
+    }
+
+    /// Whether a broker answers a question about one topic: all that there are may be many.
+    fn answers(&self) -> bool {
+        let topic = self.settings.sources.first().map(|source| &*source.name);
+        self.consumer.fetch_metadata(topic, ANSWER_WITHIN).is_ok()
     }
 
     fn observe(&mut self, answers: bool) {

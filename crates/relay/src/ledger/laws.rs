@@ -92,7 +92,13 @@ fn what_nobody_reads_and_what_nobody_is_heard_of_is_behind() {
     ledger.reach(1, &[reach(lease.number, 6, 6)], now + SILENCE);
     ledger.leave(1);
     assert_eq!(told(&mut ledger), Some(None), "nobody reads it");
-    assert_eq!(ledger.unread(), 1);
+    assert_eq!(ledger.unread().collect::<Vec<_>>(), [&iot()]);
+    ledger.ends_at(&iot(), 9);
+    assert_eq!(
+        ledger.standing().collect::<Vec<_>>(),
+        [(&iot(), 5, 9, false)],
+        "how much waits is known all the same"
+    );
 }
 
 #[test]

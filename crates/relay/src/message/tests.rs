@@ -94,7 +94,14 @@ fn a_chunk_that_is_not_what_it_says_is_refused() {
 #[test]
 fn orders_and_notes_come_as_they_were_said() {
     let partition = Partition::new("iot", 0);
-    let grant = Grant { partition: partition.clone(), topic: Topic::Iot, start: 4, lease: 9, mark: None };
+    let grant = Grant {
+        partition: partition.clone(),
+        topic: Topic::Iot,
+        start: 4,
+        lease: 9,
+        mark: None,
+        cluster: None,
+    };
     for order in [Order::Welcome, Order::Grant(grant), Order::Hold(vec![partition.clone()])] {
         assert_eq!(Order::decode(&order.encode().unwrap()).unwrap(), order);
     }

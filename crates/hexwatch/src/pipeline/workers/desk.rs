@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use hexwatch_contract::Partition;
+use hexwatch_contract::{Offsets, Partition};
 use hexwatch_ingest::Event;
-use hexwatch_ingest::reader::{Assignment, Mark, Marks, Progress, ReadError};
+use hexwatch_ingest::reader::{Assignment, Mark, Marks, Progress, ReadError, Scout};
 use hexwatch_relay::message::{Note, Order};
 use hexwatch_relay::{Grant, Handed, Lease, Ledger, Member, Reading, Verdict, cut};
 use hexwatch_server::Metrics;
@@ -29,6 +29,7 @@ pub(super) struct Parts<L> {
     pub(super) kinds: Kinds,
     pub(super) marks: Marks,
     pub(super) metrics: Metrics,
+    pub(super) scout: Arc<Scout>,
     /// When this process started: leases are numbered from there.
     pub(super) started: u64,
 }
@@ -41,6 +42,7 @@ pub(super) struct Desk {
     kinds: Kinds,
     marks: Marks,
     metrics: Metrics,
+    scout: Arc<Scout>,
     state: Mutex<State>,
 }
 
@@ -85,6 +87,7 @@ impl Desk {
             kinds: parts.kinds,
             marks: parts.marks,
             metrics: parts.metrics,
+            scout: parts.scout,
             state: Mutex::new(state),
         }
     }
@@ -99,6 +102,10 @@ impl Desk {
 
     pub(super) fn marks(&self) -> &Marks {
         &self.marks
+    }
+
+    pub(super) fn scout(&self) -> &Arc<Scout> {
+        &self.scout
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -175,7 +182,16 @@ impl Desk {
         };
         tracing::info!(%partition, start, lease = number, worker = connection.worker, "a partition was leased");
         let mark = self.marks.last_below(&partition, start).and_then(|mark| serde_json::to_value(mark).ok());
-        connection.order(Order::Grant(Grant { partition, topic: *topic, start, lease: number, mark }));
+        // Partitions are known, so the client knows its cluster, and nothing is waited for.
+        let cluster = self.scout.cluster_id(Duration::ZERO);
+        connection.order(Order::Grant(Grant {
+            partition,
+            topic: *topic,
+            start,
+            lease: number,
+            mark,
+            cluster,
+        }));
         self.changes[connection.lane].notify_one();
     }
 
@@ -268,9 +284,20 @@ impl Desk {
     pub(super) fn hush(&self, limit: Duration, now: Instant) {
         let mut state = self.state();
         state.ledger.hush(limit, now);
-        self.metrics.workers_counted(state.connections.len(), state.ledger.unread());
+        self.metrics.workers_counted(state.connections.len(), state.ledger.unread().count());
         drop(state);
         self.changes.iter().for_each(Notify::notify_one);
+    }
+
+    /// Partitions that nobody reads, so that nobody says where they end.
+    pub(super) fn unread(&self) -> Vec<Partition> {
+        self.state().ledger.unread().cloned().collect()
+    }
+
+    /// Where partitions end.
+    pub(super) fn ends_at(&self, ends: &Offsets) {
+        let mut state = self.state();
+        ends.iter().for_each(|(partition, end)| state.ledger.ends_at(partition, *end));
     }
 
     /// Nobody fetches more of `partitions` until they are not among those of a later call.

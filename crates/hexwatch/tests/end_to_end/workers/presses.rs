@@ -14,6 +14,7 @@ use super::now;
 use crate::stand::Stand;
 
 const EVERY: Duration = Duration::from_millis(150);
+const PATIENCE: Duration = Duration::from_secs(30);
 const SOURCE: &str = "workers";
 
 /// When each press was made.
@@ -32,6 +33,10 @@ impl Presses {
         let stop = Arc::new(AtomicBool::new(false));
         let asked = Arc::clone(&stop);
         let thread = std::thread::spawn(move || {
+            // Its first record waits until a producer knows the topic; that is not ours to count.
+            let test = json!({"id": "test", "source": SOURCE, "time": now().millis(), "button": "b", "kind": "test"});
+            publisher.send(&Outgoing::row(&topic, "b", test.to_string().as_bytes()), PATIENCE).expect("room");
+            publisher.flush(PATIENCE).expect("a producer that is ready");
             let mut pressed = Pressed::new();
             while !asked.load(Ordering::Acquire) {
                 let (id, button, time) =
@@ -41,11 +46,11 @@ impl Presses {
                 });
                 let press = press.to_string();
                 let outgoing = Outgoing::row(&topic, &button, press.as_bytes());
-                publisher.send(&outgoing, Duration::from_secs(5)).expect("room for a press");
+                publisher.send(&outgoing, PATIENCE).expect("room for a press");
                 pressed.insert(format!("{SOURCE}/{id}"), time);
                 std::thread::sleep(EVERY);
             }
-            publisher.flush(Duration::from_secs(30)).expect("all presses are in Kafka");
+            publisher.flush(PATIENCE).expect("all presses are in Kafka");
             pressed
         });
         Self { stop, thread }
