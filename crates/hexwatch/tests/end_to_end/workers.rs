@@ -23,6 +23,8 @@ const AWAY: Duration = Duration::from_secs(12);
 const CORRECTION_HORIZON: Duration = Duration::from_mins(2);
 /// How long anything may take that happens without our doing: far more than it does.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// Lateness and idle time-out are 15 s together; a watermark that stands still is older than this soon enough.
+const WATERMARK_AGE: Duration = Duration::from_secs(30);
 /// Far more than a press may take; what it takes is printed.
 const PRESS_TO_ALARM: Duration = Duration::from_secs(20);
 
@@ -85,6 +87,7 @@ fn two_workers_that_come_leave_die_and_freeze_give_what_one_gives_and_presses_ar
     serving.wait_until_refused(refused + 1);
     serving.wait_for_lease_of("first", had);
 
+    serving.wait_until_windows_close();
     let pressed = presses.end();
     // What was read and is in no commit yet is read again, by whoever has the leases then.
     serving.kill_and_start_again();
@@ -92,6 +95,7 @@ fn two_workers_that_come_leave_die_and_freeze_give_what_one_gives_and_presses_ar
 
     assert!(replay.wait().expect("the recording").success());
     serving.wait_until_nothing_waits();
+    serving.wait_until_windows_close();
     second.leave();
     zombie.leave();
     serving.stop();

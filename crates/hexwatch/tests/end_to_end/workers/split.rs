@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::PATIENCE;
+use super::{PATIENCE, WATERMARK_AGE};
 use crate::kafka::free_port;
 use crate::process::{Running, path};
 use crate::stand::{Stand, site_beside};
@@ -89,6 +89,13 @@ impl Serving {
 
     pub(super) fn wait_until_refused(&mut self, chunks: u64) {
         self.wait_for("a chunk to be refused", |running| refused_by(running) >= chunks);
+    }
+
+    /// Waits until the watermark is where it is when nobody holds it back: a partition that changed hands counts again.
+    pub(super) fn wait_until_windows_close(&mut self) {
+        self.wait_for("the watermark to follow the clock", |running| {
+            running.metric("hexwatch_watermark_age_seconds ") < WATERMARK_AGE.as_secs()
+        });
     }
 
     /// Waits until no record waits to be read.
