@@ -161,9 +161,9 @@ impl ConsumerContext for Circle {
             if is_given {
                 owned.partitions.extend(named);
             } else {
-                named.iter().for_each(|partition| {
+                for partition in &named {
                     owned.partitions.remove(partition);
-                });
+                }
             }
         });
     }

@@ -203,7 +203,9 @@ impl Report {
             Self::Chunk(handed) => {
                 let mut bytes = with_header(&Header::Chunk(Head::of(handed)))?;
                 let EventBatch { records, identities, .. } = &handed.chunk.events;
-                identities.iter().for_each(|identity| bytes.extend(identity.to_le_bytes()));
+                for identity in identities {
+                    bytes.extend(identity.to_le_bytes());
+                }
                 let mut writer = StreamWriter::try_new(bytes, &records.schema())?;
                 writer.write(records)?;
                 Ok(writer.into_inner()?)

@@ -68,7 +68,7 @@ mod tests {
         let mut claims = Claims::new(10 * second);
         claims.fenced(&access, now);
         assert!(claims.due(&owned, |_| false, now + 9 * second).is_empty());
-        assert_eq!(claims.due(&owned, |_| false, now + 10 * second), [access.clone()]);
+        assert_eq!(claims.due(&owned, |_| false, now + 10 * second), std::slice::from_ref(&access));
         claims.fenced(&access, now);
         assert!(claims.due(&BTreeSet::new(), |_| false, now).is_empty());
         assert_eq!(claims.due(&owned, |_| false, now), [access], "the group has given it anew");

@@ -122,10 +122,9 @@ impl Rounds {
             // Nothing is assigned: this serves the client's own messages.
             drop(self.consumer.poll(PAUSE));
             let is_due = discovered.is_none_or(|last| last.elapsed() >= self.settings.discover_every);
-            if is_due && !self.liveness.is_lost() || discovered.is_none() {
-                if self.discover(discovered.is_none())? {
-                    discovered = Some(Instant::now());
-                }
+            let is_time = is_due && !self.liveness.is_lost() || discovered.is_none();
+            if is_time && self.discover(discovered.is_none())? {
+                discovered = Some(Instant::now());
             }
             if asked.elapsed() >= ASK_EVERY {
                 asked = Instant::now();

@@ -213,7 +213,7 @@ impl Desk {
             }
             Verdict::AlreadyTaken => "already_taken",
             Verdict::Fenced => {
-                self.refuse(&state, member, &chunk.partition, lease);
+                refuse(&state, member, &chunk.partition, lease);
                 "fenced"
             }
             Verdict::Gap(lease) => {
@@ -223,12 +223,6 @@ impl Desk {
             }
         };
         self.metrics.worker_chunk(outcome);
-    }
-
-    fn refuse(&self, state: &State, member: Member, partition: &Partition, lease: u64) {
-        let Some(connection) = state.connections.get(&member) else { return };
-        tracing::warn!(%partition, lease, worker = connection.worker, "a chunk was refused: its lease counts no more");
-        connection.order(Order::Fenced { partition: partition.clone(), lease });
     }
 
     /// Takes in what `member` says beside records; an event where the engine has to hear of it.
@@ -297,7 +291,9 @@ impl Desk {
     /// Where partitions end.
     pub(super) fn ends_at(&self, ends: &Offsets) {
         let mut state = self.state();
-        ends.iter().for_each(|(partition, end)| state.ledger.ends_at(partition, *end));
+        for (partition, end) in ends {
+            state.ledger.ends_at(partition, *end);
+        }
     }
 
     /// Nobody fetches more of `partitions` until they are not among those of a later call.
@@ -322,4 +318,11 @@ impl Desk {
         };
         self.state().ledger.standing().map(progress).collect()
     }
+}
+
+/// Tells `member` that its lease counts no more.
+fn refuse(state: &State, member: Member, partition: &Partition, lease: u64) {
+    let Some(connection) = state.connections.get(&member) else { return };
+    tracing::warn!(%partition, lease, worker = connection.worker, "a chunk was refused: its lease counts no more");
+    connection.order(Order::Fenced { partition: partition.clone(), lease });
 }
