@@ -192,8 +192,12 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let app = app(&plan, &ground, alarms, door, Hand::new(requests), audit);
     let server = tokio::spawn(hexwatch_server::serve(listener, app, serving.clone()));
     let auditor = tokio::spawn(audit::run(plan.config.history.data_dir.clone(), audit_queue));
-    let committer =
-        committer::Committer { intake: Arc::clone(&intake), outlet: ground.outlet.clone(), crash };
+    let committer = committer::Committer {
+        intake: Arc::clone(&intake),
+        outlet: ground.outlet.clone(),
+        crash,
+        stop: stop.clone(),
+    };
     let committer = tokio::spawn(committer.run(history.writer, commit_queue));
     let queues = Queues { events, requests: request_queue, commits, stop: stop.clone() };
     let summary = work(worker, queues).await;
@@ -206,8 +210,9 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     serving.cancel();
     server.await.context("the server's task failed")?.context("serving")?;
     auditor.await.context("the audit's task failed")??;
-    let summary = summary?;
+    // Where both have failed, the engine did because the history was gone.
     history_ended?;
+    let summary = summary?;
     Ok(Report { totals: summary.totals, alarm_changes: summary.alarm_changes })
 }
 

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use hexwatch_contract::Classified as _;
 use hexwatch_history::{Commit, Writer};
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
 use super::incarnation::Incarnation;
 use super::intake::Intake;
@@ -28,6 +29,8 @@ pub(crate) struct Committer {
     pub(crate) intake: Arc<Intake>,
     pub(crate) outlet: Outlet,
     pub(crate) crash: CrashPoint,
+    /// The process is to end.
+    pub(crate) stop: CancellationToken,
 }
 
 impl Committer {
@@ -60,7 +63,8 @@ impl Committer {
     /// those rows again.
     async fn settle(&self, commits: &mpsc::Receiver<Commit>) -> Result<()> {
         while let Err(error) = self.outlet.settle(ON_THEIR_WAY).await {
-            if commits.is_closed() {
+            // The engine may wait for room to hand over its last commit, so that it has not hung up.
+            if commits.is_closed() || self.stop.is_cancelled() {
                 return Err(error).context(
                     "publishing the last rows: they are not committed, and are made again at the next start",
                 );

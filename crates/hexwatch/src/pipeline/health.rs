@@ -169,7 +169,13 @@ mod tests {
     fn a_partition_lags_where_records_have_waited_for_seconds_and_not_because_one_is_on_its_way() {
         let mut sources = Sources::new(Vec::new(), Outlet::new(None, "", Metrics::new()));
         let partition = Partition::new("iot", 0);
-        sources.assigned(&[Assignment { partition: partition.clone(), topic: Topic::Iot, start: 0, end: 0, lease: 0 }]);
+        sources.assigned(&[Assignment {
+            partition: partition.clone(),
+            topic: Topic::Iot,
+            start: 0,
+            end: 0,
+            lease: 0,
+        }]);
         let mut look = |position: i64, end: i64| {
             sources.progressed(&[Progress {
                 partition: partition.clone(),
