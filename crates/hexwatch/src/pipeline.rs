@@ -155,7 +155,7 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let owed = machine.begin(&changes, state.as_ref());
     drop(changes);
     crash.reach(Own::BeforeRebuild);
-    let (intake, events) = read(&plan, &ground, checkpoint, Incarnation::left_by(&resume)?, &stop).await?;
+    let (intake, events) = read(&plan, &ground, checkpoint, Incarnation::left_by(&resume)?, &stop)?;
     let mut worker = Worker {
         machine,
         log: Arc::clone(&history.alarms),
@@ -402,7 +402,7 @@ fn surroundings(site: Arc<Site>) -> impl Locate + 'static {
     }
 }
 
-async fn read(
+fn read(
     plan: &Plan,
     ground: &Ground,
     checkpoint: Option<&Checkpoint>,
@@ -415,7 +415,7 @@ async fn read(
     settings.cluster = incarnation.cluster;
     let (intake, events) = if plan.by_workers {
         let reception = Reception {
-            listener: workers::listen(plan.config.workers.listen).await?,
+            listener: workers::listen(plan.config.workers.listen)?,
             secret: plan.config.workers.secret(),
             fingerprint: reading::fingerprint(&plan.config, &ground.site),
             metrics: ground.metrics.clone(),

@@ -10,7 +10,7 @@ mod freeze;
 mod session;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 use hexwatch_contract::site::Places;
@@ -33,6 +33,8 @@ use crate::pipeline::reading::{self, Reading};
 /// How long the serving process may take to answer, and how long a worker waits before it tries again.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(300);
+/// A connection that lasted this long was one; that it is gone is news.
+const STEADY: Duration = Duration::from_secs(3);
 
 /// One kind of topics, and all that a session about them needs.
 struct Lane {
@@ -128,8 +130,10 @@ impl Lane {
         loop {
             let ended = match self.connect().await {
                 Ok(stream) => {
-                    is_missed = false;
-                    session::run(&mut self, stream).await
+                    let began = Instant::now();
+                    let ended = session::run(&mut self, stream).await;
+                    is_missed &= began.elapsed() < STEADY;
+                    ended
                 }
                 Err(error) => Ended::Lost(error),
             };

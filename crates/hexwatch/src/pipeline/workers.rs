@@ -3,11 +3,15 @@
 //! Each worker keeps a connection for each lane, so that nothing of what others have piled up stands before a press for
 //! help on its way here either. A chunk is judged by the ledger and put into its lane's queue in one breath: what was
 //! judged first is taken first. Where a queue is full its connections are not read, and the worker waits.
+//!
+//! All that is done here is done on threads of its own: a press for help must not wait until the history has compacted
+//! its tables, which keeps the threads busy that it shares with the server.
 
 mod connection;
 mod desk;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +21,7 @@ use hexwatch_ingest::Event;
 use hexwatch_ingest::reader::{Assignment, Mark, Marks, Progress, ReadError, Scout, Settings, Source};
 use hexwatch_relay::{Reading, Secret};
 use hexwatch_server::Metrics;
-use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::sync::mpsc::{self, Receiver, Sender};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -29,6 +33,8 @@ use self::desk::Desk;
 const SILENCE: Duration = Duration::from_secs(3);
 /// How often that is looked at.
 const LOOK: Duration = Duration::from_millis(500);
+/// Threads that take in what workers bring.
+const THREADS: usize = 2;
 
 /// How workers are received.
 pub(crate) struct Reception {
@@ -43,6 +49,8 @@ pub(crate) struct Reception {
 /// The handle: what the pipeline asks of its source.
 pub(crate) struct Workers {
     desk: Arc<Desk>,
+    /// Taken when it ends.
+    runtime: Option<Runtime>,
     stop: CancellationToken,
 }
 
@@ -55,6 +63,9 @@ impl Workers {
         clock: &Arc<dyn Clock>,
         reception: Reception,
     ) -> Result<(Self, Vec<Receiver<Event>>), ReadError> {
+        let runtime = runtime().map_err(|error| ReadError::Thread { kind: error.kind() })?;
+        // What is begun from here on runs there.
+        let own = runtime.enter();
         let stop = reception.stop.child_token();
         let (senders, receivers): (Vec<_>, Vec<_>) =
             lanes.iter().map(|_| mpsc::channel(settings.queue)).unzip();
@@ -82,7 +93,8 @@ impl Workers {
             tokio::spawn(stop.clone().run_until_cancelled_owned(tell(Arc::clone(&desk), number)));
         }
         tokio::spawn(connection::accept(Arc::clone(&desk), reception, stop.clone()));
-        Ok((Self { desk, stop }, receivers))
+        drop(own);
+        Ok((Self { desk, runtime: Some(runtime), stop }, receivers))
     }
 
     pub(crate) fn hold(&self, partitions: BTreeSet<Partition>) {
@@ -109,13 +121,27 @@ impl Workers {
 impl Drop for Workers {
     fn drop(&mut self) {
         self.stop.cancel();
+        if let Some(runtime) = self.runtime.take() {
+            // Somebody may be waiting for us who must not wait for a thread.
+            runtime.shutdown_background();
+        }
     }
 }
 
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .thread_name("workers")
+        .enable_all()
+        .build()
+}
+
 /// Where workers come in.
-pub(crate) async fn listen(address: std::net::SocketAddr) -> Result<TcpListener> {
-    let listener = TcpListener::bind(address).await;
-    listener.with_context(|| format!("listening for workers on {address}: choose another `workers.listen`"))
+pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener> {
+    let listener = TcpListener::bind(address)
+        .with_context(|| format!("listening for workers on {address}: choose another `workers.listen`"))?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
 }
 
 /// Takes up the partitions that are found, and what becomes of the brokers.

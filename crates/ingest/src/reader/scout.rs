@@ -121,9 +121,10 @@ impl Rounds {
         while !self.stop.load(Ordering::Acquire) && !self.events.is_closed() {
             // Nothing is assigned: this serves the client's own messages.
             drop(self.consumer.poll(PAUSE));
-            let is_due = discovered.is_none_or(|last| last.elapsed() >= self.settings.discover_every);
-            let is_time = is_due && !self.liveness.is_lost() || discovered.is_none();
-            if is_time && self.discover(discovered.is_none())? {
+            let is_due = discovered.is_none_or(|last| {
+                !self.liveness.is_lost() && last.elapsed() >= self.settings.discover_every
+            });
+            if is_due && self.discover(discovered.is_none())? {
                 discovered = Some(Instant::now());
             }
             if asked.elapsed() >= ASK_EVERY {

@@ -9,8 +9,8 @@ use hexwatch_ingest::Event;
 use hexwatch_relay::message::{Note, Order};
 use hexwatch_relay::{Hello, Member, Report, frame};
 use tokio::io::{AsyncWriteExt as _, BufReader};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -32,13 +32,20 @@ const PAUSE: Duration = Duration::from_millis(200);
 
 /// Lets workers in until `stop`.
 pub(super) async fn accept(desk: Arc<Desk>, reception: Reception, stop: CancellationToken) {
+    let listener = match reception.listener.try_clone().and_then(TcpListener::from_std) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "nobody can be let in");
+            return;
+        }
+    };
     let reception = Arc::new(reception);
     let places = Arc::new(Semaphore::new(MOST));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
         let accepted = tokio::select! {
             () = stop.cancelled() => return,
-            accepted = reception.listener.accept() => accepted,
+            accepted = listener.accept() => accepted,
         };
         let (stream, address) = match accepted {
             Ok(accepted) => accepted,
