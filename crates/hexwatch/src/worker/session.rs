@@ -22,6 +22,7 @@ use super::{ANSWERED_WITHIN, Ended, Lane};
 
 /// After how long of silence the serving process is taken for gone.
 const SILENCE: Duration = Duration::from_secs(15);
+const SECOND_LOOK: Duration = Duration::from_secs(2);
 /// How often it is looked whether a claim is to be made again.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -75,6 +76,17 @@ async fn next_order(read: &mut BufReader<OwnedReadHalf>) -> Result<Order> {
     Ok(Order::decode(&bytes.ok_or_else(|| anyhow!("it has ended the connection"))?)?)
 }
 
+/// A process that was stopped and goes on finds its timers run out before it has looked at its connections, so one that
+/// has run out is given a second look.
+async fn next_order_in_time(read: &mut BufReader<OwnedReadHalf>) -> Result<Order> {
+    let mut next = std::pin::pin!(next_order(read));
+    if let Ok(order) = tokio::time::timeout(SILENCE, &mut next).await {
+        return order;
+    }
+    let late = tokio::time::timeout(SECOND_LOOK, next).await;
+    late.unwrap_or_else(|_| Err(anyhow!("it has said nothing for {SILENCE:?}")))
+}
+
 async fn say(write: &mut OwnedWriteHalf, report: &Report) -> Result<()> {
     frame::write(write, &report.encode()?).await?;
     Ok(write.flush().await?)
@@ -84,8 +96,7 @@ async fn say(write: &mut OwnedWriteHalf, report: &Report) -> Result<()> {
 async fn obey(reader: &Reader, claims: &Mutex<Claims>, read: &mut BufReader<OwnedReadHalf>) -> Ended {
     let mut held: BTreeSet<Partition> = BTreeSet::new();
     loop {
-        let order = tokio::time::timeout(SILENCE, next_order(read)).await;
-        match order.unwrap_or_else(|_| Err(anyhow!("it has said nothing for {SILENCE:?}"))) {
+        match next_order_in_time(read).await {
             Ok(Order::Grant(granted)) => reader.grant(grant(granted)),
             Ok(Order::Fenced { partition, lease }) => {
                 tracing::warn!(%partition, lease, "another worker reads a partition now; what is here of it is dropped");
