@@ -421,7 +421,7 @@ fn read(
             metrics: ground.metrics.clone(),
             stop: stop.clone(),
         };
-        let (workers, receivers) = Workers::receive(&settings, lanes, safety, &ground.wall, reception)?;
+        let (workers, receivers) = Workers::receive(&settings, &lanes, safety, &ground.wall, reception)?;
         Intake::of_workers(workers, receivers)
     } else {
         let places: Arc<dyn Places> = Arc::<Site>::clone(&ground.site);

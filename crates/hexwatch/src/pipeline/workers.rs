@@ -58,7 +58,7 @@ impl Workers {
     /// Receives workers that read `lanes`, of which the first `safety` are read by each of them.
     pub(crate) fn receive(
         settings: &Settings,
-        lanes: Vec<Vec<Source>>,
+        lanes: &[Vec<Source>],
         safety: usize,
         clock: &Arc<dyn Clock>,
         reception: Reception,

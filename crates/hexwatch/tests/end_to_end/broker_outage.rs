@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread::sleep;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
+use hexwatch_contract::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use crate::kafka::{Kafka, free_port};
@@ -98,7 +99,7 @@ fn a_process_that_is_to_end_while_no_broker_answers_ends_and_its_rows_are_made_a
 
 /// A recording of one press for help, just now.
 fn press(stand: &Stand) -> PathBuf {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    let now = SystemClock.now().millis();
     let value =
         json!({"id": "p-1", "time": now, "button": "b-1", "kind": "panic", "lon": 120.15, "lat": 30.27});
     let record = json!({"topic": "panic", "key": "b-1", "timestamp": now, "value": value});

@@ -6,10 +6,11 @@
 mod presses;
 mod split;
 
+use std::ffi::OsString;
 use std::path::Path;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use hexwatch_contract::EventTime;
+use hexwatch_contract::{Clock as _, EventTime, SystemClock};
 
 use self::presses::Presses;
 use self::split::{Serving, Worker};
@@ -90,7 +91,7 @@ fn two_workers_that_come_leave_die_and_freeze_give_what_one_gives_and_presses_ar
     serving.wait_for_lease_of("first", had);
 
     serving.wait_until_windows_close();
-    let pressed = presses.end();
+    let sent = presses.end();
     // What was read and is in no commit yet is read again, by whoever has the leases then.
     serving.kill_and_start_again();
     serving.wait_until_all_is_read();
@@ -104,7 +105,7 @@ fn two_workers_that_come_leave_die_and_freeze_give_what_one_gives_and_presses_ar
 
     let output = succeed(finish(&stand).arg("--until-end"));
     assert!(printed_account(&output).contains_key("total"), "it has read to the end: {output}");
-    presses::report(&stand, &pressed, PRESS_TO_ALARM);
+    presses::report(&stand, &sent, PRESS_TO_ALARM);
     recount::compare(&stand, CORRECTION_HORIZON);
 }
 
@@ -160,8 +161,9 @@ fn leave_doors_shut_at_the_end(events: &Path) {
 }
 
 fn away() -> Duration {
-    let asked = std::env::var("HEXWATCH_AWAY_SECONDS");
-    asked.map_or(AWAY, |seconds| Duration::from_secs(seconds.parse().expect("a number of seconds")))
+    let asked = std::env::var_os("HEXWATCH_AWAY_SECONDS");
+    let seconds = |text: OsString| text.to_str().and_then(|text| text.parse().ok());
+    asked.map_or(AWAY, |text| Duration::from_secs(seconds(text).expect("a number of seconds")))
 }
 
 fn stand() -> Stand {
@@ -187,6 +189,5 @@ fn finish(stand: &Stand) -> std::process::Command {
 
 /// The test's own clock: what it sends is of now.
 fn now() -> EventTime {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
-    EventTime::from_millis(i64::try_from(since.as_millis()).expect("a time of this age"))
+    SystemClock.now()
 }

@@ -20,9 +20,15 @@ fn claim(ledger: &mut Ledger, member: Member, now: Instant) -> Lease {
     ledger.claim(member, &iot(), now).unwrap().lease
 }
 
-/// What is news of the partition: at which offset it is at its end, or that it is behind.
-fn told(ledger: &mut Ledger) -> Option<Option<i64>> {
-    ledger.change(|_| true).map(|change| change.at_end)
+/// What may be news of the partition.
+#[derive(PartialEq, Debug)]
+enum News {
+    AtEnd(i64),
+    Behind,
+}
+
+fn told(ledger: &mut Ledger) -> Option<News> {
+    ledger.change(|_| true).map(|change| change.at_end.map_or(News::Behind, News::AtEnd))
 }
 
 fn reach(lease: u64, position: i64, end: i64) -> Reach {
@@ -35,10 +41,10 @@ fn a_worker_that_was_away_while_another_took_over_is_refused() {
     let old = claim(&mut ledger, 1, now);
     assert_eq!(ledger.admit(1, old.number, &iot(), (5, 8), now), Verdict::Take { from: 5 });
     ledger.at_end(1, old.number, &iot(), 8, now);
-    assert_eq!(told(&mut ledger), Some(Some(8)));
+    assert_eq!(told(&mut ledger), Some(News::AtEnd(8)));
     let Claimed { lease: new, fenced } = ledger.claim(2, &iot(), now).unwrap();
     assert_eq!((new.start, fenced), (8, vec![(1, old.number)]));
-    assert_eq!(told(&mut ledger), Some(None), "its new reader has not said how far it is");
+    assert_eq!(told(&mut ledger), Some(News::Behind), "its new reader has not said how far it is");
     assert!(new.number > old.number);
     assert_eq!(ledger.admit(1, old.number, &iot(), (8, 9), now), Verdict::Fenced);
     ledger.at_end(1, old.number, &iot(), 9, now);
@@ -78,20 +84,20 @@ fn what_nobody_reads_and_what_nobody_is_heard_of_is_behind() {
     ledger.at_end(1, lease.number, &iot(), 4, now);
     assert_eq!(told(&mut ledger), None, "not all before its end is taken");
     ledger.reach(1, &[reach(lease.number, 5, 5)], now);
-    assert_eq!(told(&mut ledger), Some(Some(5)));
+    assert_eq!(told(&mut ledger), Some(News::AtEnd(5)));
     ledger.hush(SILENCE, now);
     assert_eq!(told(&mut ledger), None);
     ledger.hush(SILENCE, now + SILENCE);
-    assert_eq!(told(&mut ledger), Some(None));
+    assert_eq!(told(&mut ledger), Some(News::Behind));
     ledger.hush(SILENCE, now + SILENCE);
     assert_eq!(told(&mut ledger), None, "it is told once");
     ledger.reach(1, &[reach(lease.number, 5, 5)], now + SILENCE);
-    assert_eq!(told(&mut ledger), Some(Some(5)), "it is heard again");
+    assert_eq!(told(&mut ledger), Some(News::AtEnd(5)), "it is heard again");
     ledger.reach(1, &[reach(lease.number, 5, 6)], now + SILENCE);
-    assert_eq!(told(&mut ledger), Some(None));
+    assert_eq!(told(&mut ledger), Some(News::Behind));
     ledger.reach(1, &[reach(lease.number, 6, 6)], now + SILENCE);
     ledger.leave(1);
-    assert_eq!(told(&mut ledger), Some(None), "nobody reads it");
+    assert_eq!(told(&mut ledger), Some(News::Behind), "nobody reads it");
     assert_eq!(ledger.unread().collect::<Vec<_>>(), [&iot()]);
     ledger.ends_at(&iot(), 9);
     assert_eq!(
@@ -107,12 +113,12 @@ fn a_worker_that_lags_does_not_put_behind_what_another_has_read() {
     let (fast, slow) = (claim(&mut ledger, 1, now), claim(&mut ledger, 2, now));
     ledger.admit(1, fast.number, &iot(), (5, 60), now);
     ledger.at_end(1, fast.number, &iot(), 60, now);
-    assert_eq!(told(&mut ledger), Some(Some(60)));
+    assert_eq!(told(&mut ledger), Some(News::AtEnd(60)));
     ledger.reach(2, &[reach(slow.number, 9, 60)], now);
     ledger.leave(2);
     assert_eq!(told(&mut ledger), None, "the other goes on reading");
     ledger.reach(1, &[reach(fast.number, 60, 61)], now);
-    assert_eq!(told(&mut ledger), Some(None));
+    assert_eq!(told(&mut ledger), Some(News::Behind));
 }
 
 #[test]

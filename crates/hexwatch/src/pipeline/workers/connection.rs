@@ -58,9 +58,10 @@ pub(super) async fn accept(desk: Arc<Desk>, reception: Reception, stop: Cancella
         let (desk, reception, end) = (Arc::clone(&desk), Arc::clone(&reception), stop.child_token());
         tokio::spawn(async move {
             let served = serve(&desk, &reception, stream, &end);
-            match end.run_until_cancelled(served).await {
-                Some(Err(error)) => tracing::warn!(%address, "the connection of a worker: {error:#}"),
-                Some(Ok(())) | None => tracing::info!(%address, "the connection of a worker has ended"),
+            if let Some(Err(error)) = end.run_until_cancelled(served).await {
+                tracing::warn!(%address, "the connection of a worker: {error:#}");
+            } else {
+                tracing::info!(%address, "the connection of a worker has ended");
             }
             end.cancel();
             drop(place);

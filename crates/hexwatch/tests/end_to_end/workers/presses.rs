@@ -74,12 +74,12 @@ pub(super) fn report(stand: &Stand, pressed: &Pressed, limit: Duration) {
         let at = pressed[&row["key"]];
         (millis_of(&row["at"]).since(at), at)
     };
-    let mut presses: Vec<(Duration, EventTime)> = told.iter().map(of).collect();
-    presses.sort();
-    for (took, at) in presses.iter().rev().take(5) {
+    let mut waits: Vec<(Duration, EventTime)> = told.iter().map(of).collect();
+    waits.sort();
+    for (took, at) in waits.iter().rev().take(5) {
         eprintln!("a press at {at} was told after {} ms", took.as_millis());
     }
-    let took: Vec<Duration> = presses.into_iter().map(|(took, _)| took).collect();
+    let took: Vec<Duration> = waits.into_iter().map(|(took, _)| took).collect();
     let at = |share: usize| took[(took.len() - 1) * share / 1_000].as_millis();
     eprintln!(
         "{} presses while workers came and went: told after {} ms p50, {} ms p99, {} ms p99.9, {} ms at most",
