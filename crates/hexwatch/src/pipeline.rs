@@ -5,8 +5,9 @@
 //!   reader back and the reader Kafka; each safety topic has such a thread and queue of its own, and goes first
 //!   (`intake`);
 //! - `engine` takes events and requests, steps, and writes the alarm log before anybody hears of an alarm;
-//! - `queries` runs the queries that look at many rows, one loan at a time (`loans`), each at its own pace (`pace`);
-//!   rows that come meanwhile wait in the engine, and are no more than the ledger holds;
+//! - `queries` runs the queries that look at many rows, one loan at a time (`loans`), each at its own pace (`pace`), and
+//!   `urgent-queries` those that a life may hang on; rows that come meanwhile wait in the engine, and are no more than
+//!   the ledger holds;
 //! - `requests` holds what people ask of alarms; a full queue makes their request wait;
 //! - `commits` holds one commit; while the history is busy, rows gather in the ledger, and beyond twice a commit's
 //!   size the readers wait, those of safety topics last;

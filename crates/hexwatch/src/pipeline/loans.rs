@@ -1,4 +1,5 @@
-//! The thread that runs lent queries, so that the engine's is never away for longer than a chunk takes.
+//! The threads that run lent queries, so that the engine's is never away for longer than a chunk takes: one for those
+//! on which a life may hang, one for all others, so that none of the former waits until one of the latter is done.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
@@ -8,36 +9,67 @@ use tokio::sync::mpsc;
 
 type Ran = Result<Returned, StreamError>;
 
-/// The engine's side of it: one loan at a time is out.
+/// The engine's side of it.
 pub(crate) struct Loans {
+    urgent: Hands,
+    others: Hands,
+}
+
+impl Loans {
+    /// Starts the threads. They end when this is dropped.
+    pub(crate) fn start() -> Result<Self> {
+        Ok(Self { urgent: Hands::start("urgent-queries")?, others: Hands::start("queries")? })
+    }
+
+    /// Whether nothing is out of the urgent ones, or of the others.
+    pub(crate) fn is_free(&self, urgent: bool) -> bool {
+        let hands = if urgent { &self.urgent } else { &self.others };
+        hands.out.is_none()
+    }
+
+    /// Whether anything is out.
+    pub(crate) fn is_any_out(&self) -> bool {
+        !(self.is_free(true) && self.is_free(false))
+    }
+
+    /// Hands `loan` over; none of its kind may be out.
+    pub(crate) fn give(&mut self, loan: Loan) -> Result<()> {
+        let hands = if loan.due().is_urgent { &mut self.urgent } else { &mut self.others };
+        hands.give(loan)
+    }
+
+    /// What comes back; waits for ever where nothing is out.
+    pub(crate) async fn returned(&mut self) -> Result<Returned> {
+        tokio::select! {
+            biased;
+            returned = self.urgent.returned() => returned,
+            returned = self.others.returned() => returned,
+        }
+    }
+}
+
+/// One thread: one loan at a time is out.
+struct Hands {
     to: SyncSender<Loan>,
     back: mpsc::Receiver<Ran>,
     out: Option<Due>,
 }
 
-impl Loans {
-    /// Starts the thread. It ends when this is dropped.
-    pub(crate) fn start() -> Result<Self> {
+impl Hands {
+    fn start(name: &str) -> Result<Self> {
         let (to, loans) = sync_channel(1);
         let (returned, back) = mpsc::channel(1);
-        let thread = std::thread::Builder::new().name("queries".to_owned());
-        thread.spawn(move || run(&loans, &returned)).context("starting the queries' thread")?;
+        let thread = std::thread::Builder::new().name(name.to_owned());
+        thread.spawn(move || run(&loans, &returned)).context("starting a thread for queries")?;
         Ok(Self { to, back, out: None })
     }
 
-    /// What is out.
-    pub(crate) fn out(&self) -> Option<Due> {
-        self.out
-    }
-
-    /// Hands `loan` over; none may be out.
-    pub(crate) fn give(&mut self, loan: Loan) -> Result<()> {
+    fn give(&mut self, loan: Loan) -> Result<()> {
         self.out = Some(loan.due());
         self.to.send(loan).map_err(|_| gone())
     }
 
-    /// What comes back; waits for ever where nothing is out.
-    pub(crate) async fn returned(&mut self) -> Result<Returned> {
+    async fn returned(&mut self) -> Result<Returned> {
         if self.out.is_none() {
             return std::future::pending().await;
         }
@@ -48,7 +80,7 @@ impl Loans {
 }
 
 fn gone() -> anyhow::Error {
-    anyhow!("the queries' thread panicked; what was acknowledged is kept")
+    anyhow!("a queries' thread panicked; what was acknowledged is kept")
 }
 
 fn run(loans: &Receiver<Loan>, returned: &mpsc::Sender<Ran>) {

@@ -14,7 +14,7 @@ use hexwatch_contract::{Account, Chunk, Clock, ManualClock, Topic};
 use hexwatch_history::{AlarmLog, Commit};
 use hexwatch_ingest::Event;
 use hexwatch_server::{Live, Metrics};
-use hexwatch_stream::{Input, Returned};
+use hexwatch_stream::{Due, Input, Returned};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -164,20 +164,26 @@ impl Worker {
 
     /// Lends the queries whose turn it is; gives how long until somebody else's may be.
     fn lend_next(&mut self) -> Result<Duration> {
-        if self.loans.out().is_some() {
+        let due = self.machine.due(self.clock.now());
+        let (urgent, others): (Vec<Due>, Vec<Due>) = due.into_iter().partition(|due| due.is_urgent);
+        Ok(self.lend_one(true, &urgent)?.min(self.lend_one(false, &others)?))
+    }
+
+    /// Lends one of `due`, which are all urgent or none, to those who run them; gives how long until the next may be.
+    fn lend_one(&mut self, urgent: bool, due: &[Due]) -> Result<Duration> {
+        if !self.loans.is_free(urgent) {
             return Ok(TICK);
         }
-        let due = self.machine.due(self.clock.now());
         let now = Instant::now();
         let is_awaited = self.machine.is_closing() || self.machine.is_restoring() || self.is_far_ahead();
-        if let Some(chosen) = self.pace.choose(&due, now, is_awaited)
+        if let Some(chosen) = self.pace.choose(due, now, is_awaited)
             && let Some(loan) = self.machine.lend(chosen)
         {
             self.pace.began(chosen, now);
             self.loans.give(loan)?;
             return Ok(TICK);
         }
-        Ok(self.pace.wait(&due, now).map_or(TICK, |wait| wait.min(TICK)))
+        Ok(self.pace.wait(due, now).map_or(TICK, |wait| wait.min(TICK)))
     }
 
     fn take_back(&mut self, returned: Returned) -> Result<()> {
@@ -188,7 +194,7 @@ impl Worker {
 
     /// Waits for what is lent, before everything is done in place.
     fn await_returned(&mut self, runtime: &Handle) -> Result<()> {
-        if self.loans.out().is_some() {
+        while self.loans.is_any_out() {
             let returned = runtime.block_on(self.loans.returned())?;
             self.take_back(returned)?;
         }
