@@ -6,11 +6,15 @@
 WITH newest AS (
   SELECT cell, max(window_end) AS window_end FROM risk_cells GROUP BY cell
 ),
+scores AS (
+  SELECT r.*, row_number() OVER (PARTITION BY r.cell ORDER BY r.rev DESC) AS nth
+  FROM newest n
+  JOIN risk_cells r ON r.cell = n.cell AND r.window_end = n.window_end
+),
 terms AS (
-  SELECT r.cell, r.window_end, r.score, r.level, r.coverage, unnest(r.contrib) AS part
-  FROM risk_cells r
-  JOIN newest n ON n.cell = r.cell AND n.window_end = r.window_end
-  WHERE r.level IN ('high', 'critical')
+  SELECT cell, window_end, score, level, coverage, unnest(contrib) AS part
+  FROM scores
+  WHERE nth = 1 AND level IN ('high', 'critical')
 )
 SELECT
   cell, window_end, score, level, coverage,
