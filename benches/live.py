@@ -229,7 +229,11 @@ def account(brokers, prefix, address):
                 low, high = consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=10)
                 sent += high - low
     consumer.close()
-    _, read, outcomes, _ = counts(address)
+    # Without lag everything has been fetched; the engine may have some of it before it.
+    until = time.monotonic() + 30
+    while (known := counts(address))[1] < sent and time.monotonic() < until:
+        time.sleep(0.1)
+    _, read, outcomes, _ = known
     print(f"account: {sent} sent, {read} read; {' + '.join(f'{count} {name}' for name, count in outcomes.items())} = "
           f"{sum(outcomes.values())}; {sent - sum(outcomes.values())} missing")
 
