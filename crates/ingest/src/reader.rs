@@ -112,6 +112,12 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// A client of the brokers that nothing is assigned to.
+    fn client(&self) -> Result<BaseConsumer<Watch>, ReadError> {
+        let config = self.brokers.consumer(&self.group);
+        config.create_with_context(Watch::default()).map_err(|source| ReadError::Settings { source })
+    }
+
     /// The settings that fit most: chunks for throughput when there is a backlog, within 2 ms when there is none.
     #[must_use]
     pub fn new(brokers: Brokers, sources: Vec<Source>) -> Self {
@@ -214,12 +220,7 @@ impl Reader {
         places: Arc<dyn Places>,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, mpsc::Receiver<Event>), ReadError> {
-        let consumer: BaseConsumer<Watch> = settings
-            .brokers
-            .consumer(&settings.group)
-            .create_with_context(Watch::default())
-            .map_err(|source| ReadError::Settings { source })?;
-        let consumer = Arc::new(consumer);
+        let consumer = Arc::new(settings.client()?);
         let stop = Arc::new(AtomicBool::new(false));
         let (events, receiver) = mpsc::channel(settings.queue);
         let marks = Arc::new(Marks::of(settings.marks.values().cloned()));

@@ -164,6 +164,9 @@ impl Worker {
 
     /// Lends the queries whose turn it is; gives how long until somebody else's may be.
     fn lend_next(&mut self) -> Result<Duration> {
+        if !self.loans.is_free(true) && !self.loans.is_free(false) {
+            return Ok(TICK);
+        }
         let due = self.machine.due(self.clock.now());
         let (urgent, others): (Vec<Due>, Vec<Due>) = due.into_iter().partition(|due| due.is_urgent);
         Ok(self.lend_one(true, &urgent)?.min(self.lend_one(false, &others)?))

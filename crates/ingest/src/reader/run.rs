@@ -327,7 +327,6 @@ impl Run {
         let known =
             |topic: &str, partition| self.lanes.iter().any(|lane| lane.carries(topic.as_bytes(), partition));
         match assignment::discover(&self.consumer, &self.settings, known) {
-            Ok(found) if found.is_empty() && self.waited.take() => Ok(()),
             Ok(found) if found.is_empty() => self.wake_standing(),
             Ok(found) => {
                 self.hand_over(|_| true)?;
@@ -342,6 +341,9 @@ impl Run {
     /// Asks the broker itself about partitions that have stood still for a whole round of discovery: a source
     /// must not stop in silence, whatever state librdkafka believes it to be in.
     fn wake_standing(&mut self) -> Result<(), End> {
+        if self.waited.take() {
+            return Ok(());
+        }
         let standing: Vec<bool> = self.lanes.iter_mut().map(Lane::stands_still).collect();
         let held = &self.held;
         let of_standing = positions(&self.lanes)
@@ -433,16 +435,19 @@ impl Run {
 
     /// Asks the brokers where the partitions end. While nothing is fetched the client's own figures stand still.
     fn show_waiting(&self) {
+        // Where one question goes unanswered, the others are not waited for.
+        let mut answers = true;
         let progress = self.lanes.iter().map(|lane| {
             let known = lane.progress();
             let Partition { topic, partition } = &known.partition;
-            match self.consumer.fetch_watermarks(topic, *partition, SHOW_PATIENCE) {
-                Ok((_, end)) => {
-                    let end = end.max(known.position);
-                    Progress { end, at_end: known.at_end && end == known.position, ..known }
-                }
-                Err(_) => known,
-            }
+            let asked =
+                answers.then(|| self.consumer.fetch_watermarks(topic, *partition, SHOW_PATIENCE).ok());
+            let Some(Some((_, end))) = asked else {
+                answers = false;
+                return known;
+            };
+            let end = end.max(known.position);
+            Progress { end, at_end: known.at_end && end == known.position, ..known }
         });
         self.shared.shown.show(progress.collect());
     }

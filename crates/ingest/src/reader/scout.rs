@@ -37,12 +37,7 @@ impl Scout {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, mpsc::Receiver<Event>), ReadError> {
-        let consumer: BaseConsumer<Watch> = settings
-            .brokers
-            .consumer(&settings.group)
-            .create_with_context(Watch::default())
-            .map_err(|source| ReadError::Settings { source })?;
-        let (consumer, stop) = (Arc::new(consumer), Arc::new(AtomicBool::new(false)));
+        let (consumer, stop) = (Arc::new(settings.client()?), Arc::new(AtomicBool::new(false)));
         let (events, receiver) = mpsc::channel(QUEUE);
         let liveness = Liveness::new(settings.lost_after, Instant::now(), clock.now());
         let known = BTreeSet::new();
