@@ -80,6 +80,8 @@ pub struct Machine {
     engine: Engine,
     book: Book,
     scores: Option<Scores>,
+    /// Whether a term of risk waits for more than its own rows.
+    scores_wait: bool,
     ledger: Ledger,
     /// Refused records of chunks that wait for the next commit: they belong to the one after it.
     waiting_letters: Vec<Arc<DeadLetter>>,
@@ -94,7 +96,10 @@ impl Machine {
     /// A machine that has taken no step.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let mut terms = parts.scores.iter().flat_map(Scores::queries);
+        let scores_wait = terms.any(|term| !parts.engine.is_filter(&term.name));
         Self {
+            scores_wait,
             engine: parts.engine,
             book: parts.book,
             scores: parts.scores,
@@ -158,6 +163,12 @@ impl Machine {
     /// Lends what is due, to be run by whoever has the time; `None` where it is not there.
     pub fn lend(&mut self, due: Due) -> Option<Loan> {
         self.engine.lend(due)
+    }
+
+    /// The names of the queries that are run together as `due`.
+    #[must_use]
+    pub fn names_of(&self, due: Due) -> String {
+        self.engine.names_of(due)
     }
 
     /// Takes back what was lent, and what it found.
@@ -312,7 +323,9 @@ impl Machine {
         if let Some(watermark) = stepped.watermark {
             effects.push(Effect::Watermark(watermark));
             self.told = Some(watermark);
-            self.score(now, watermark, &mut effects);
+        }
+        if let Some(complete) = if self.scores_wait { stepped.watermark } else { stepped.filtered } {
+            self.score(now, complete, &mut effects);
         }
         self.told = self.told.or(self.engine.watermark());
         self.ledger.late(&stepped.late, self.engine.watermark().unwrap_or(EventTime::MIN))?;

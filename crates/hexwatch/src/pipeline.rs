@@ -182,6 +182,7 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
         ticked: Instant::now(),
         looked: Instant::now(),
         committed: Instant::now(),
+        closing_since: Instant::now(),
     };
     worker.execute(owed)?;
 

@@ -163,7 +163,7 @@ impl Scorer {
         // Every window that holds the pane, and the first one that does not any more.
         let mut end = pane_end;
         while end <= pane_end + size {
-            if is_new || end <= self.watermark {
+            if end > self.forgotten() && (is_new || end <= self.watermark) {
                 self.due.insert((end, cell));
             }
             end = end + slide;
@@ -188,13 +188,18 @@ impl Scorer {
     /// the last record's pane are closed, since nothing is known of the time after it.
     pub fn advance(&mut self, watermark: EventTime) -> Vec<CellRisk> {
         let reached = if watermark == EventTime::MAX { self.pane_end(self.last) } else { watermark };
+        let slide = self.terms.window.slide;
+        let final_before = self.forgotten().floor_to(slide);
         self.watermark = self.watermark.max(reached);
         let mut rows = Vec::new();
         while let Some((end, cell)) = self.due.first().copied().filter(|due| due.0 <= self.watermark) {
             self.due.pop_first();
             rows.extend(self.close(end, cell));
         }
-        self.forget();
+        // It looks at every cell, and the watermark moves many times within a slide.
+        if self.forgotten().floor_to(slide) > final_before {
+            self.forget();
+        }
         rows
     }
 

@@ -18,6 +18,9 @@ use prometheus_client::registry::Registry;
 const LATENCY_BOUNDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// Upper bounds of how long queries run, in seconds.
+const RUN_BOUNDS: [f64; 9] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
 /// The process's metrics; clones share them.
 #[derive(Clone)]
 pub struct Metrics {
@@ -45,6 +48,8 @@ struct Series {
     workers: Gauge,
     partitions_unread: Gauge,
     worker_chunks: Family<ByEnd, Counter>,
+    query_runs: Family<ByQueries, Histogram>,
+    commit_points: Histogram,
 }
 
 impl Series {
@@ -65,6 +70,8 @@ impl Series {
             workers: Gauge::default(),
             partitions_unread: Gauge::default(),
             worker_chunks: Family::default(),
+            query_runs: Family::new_with_constructor(|| Histogram::new(RUN_BOUNDS)),
+            commit_points: Histogram::new(RUN_BOUNDS),
         }
     }
 }
@@ -95,6 +102,11 @@ struct ByStage {
 struct ByRule {
     rule: String,
     priority: u8,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByQueries {
+    queries: String,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -171,6 +183,16 @@ impl Metrics {
             "worker_chunks",
             "Chunks that workers handed over, by what became of them; fenced: of a lease that counts no more",
             series.worker_chunks.clone(),
+        );
+        registry.register(
+            "query_run_seconds",
+            "How long queries that run together take for one run",
+            series.query_runs.clone(),
+        );
+        registry.register(
+            "commit_point_seconds",
+            "How long it takes until every query has come to the point that a commit stands at",
+            series.commit_points.clone(),
         );
         registry.register("audits", "Reads by persons that were audited", series.audits.clone());
         Self { shared: Arc::new(Shared { registry, series }) }
@@ -250,6 +272,17 @@ impl Metrics {
         let whole = |count| i64::try_from(count).unwrap_or(i64::MAX);
         self.series().workers.set(whole(connections));
         self.series().partitions_unread.set(whole(unread));
+    }
+
+    /// The queries named `queries`, which run together, ran for so long.
+    pub fn queries_ran(&self, queries: &str, seconds: Duration) {
+        let labels = ByQueries { queries: queries.into() };
+        self.series().query_runs.get_or_create(&labels).observe(seconds.as_secs_f64());
+    }
+
+    /// So long after a commit was begun every query had come to the point that it stands at.
+    pub fn commit_point_reached(&self, after: Duration) {
+        self.series().commit_points.observe(after.as_secs_f64());
     }
 
     pub(crate) fn socket_opened(&self) {

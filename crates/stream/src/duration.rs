@@ -12,6 +12,8 @@ use datafusion::logical_expr::{
 };
 use hexwatch_contract::event::time_type;
 
+use crate::frames::in_one_pass;
+
 const DAY_NANOS: i64 = 86_400_000_000_000;
 
 /// `plan` with every interval of fixed length that is added to a UTC time, or bounds a frame over one, as a duration.
@@ -53,7 +55,7 @@ fn added(sum: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
     Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))
 }
 
-/// A frame is bounded anew for every row.
+/// A frame is bounded anew for every row, but for functions that look at all of them in one pass.
 fn framed(mut function: Box<WindowFunction>, schema: &DFSchema) -> Transformed<Expr> {
     let params = &mut function.params;
     let by_time = matches!(params.order_by.as_slice(), [only] if is_time(&only.expr, schema));
@@ -67,6 +69,7 @@ fn framed(mut function: Box<WindowFunction>, schema: &DFSchema) -> Transformed<E
             *interval = duration;
         }
     }
+    in_one_pass(&mut function);
     Transformed::yes(Expr::WindowFunction(function))
 }
 

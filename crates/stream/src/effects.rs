@@ -31,8 +31,11 @@ pub struct Effects {
     pub recalled: Vec<RuleHit>,
     /// What views gave.
     pub rows: Vec<ViewRows>,
-    /// The merged watermark, where it moved.
+    /// Up to here every query has given, where that has moved.
     pub watermark: Option<EventTime>,
+    /// The merged watermark, where it moved. Up to here the queries have given whose rows wait for nothing; the others
+    /// may still be at it.
+    pub filtered: Option<EventTime>,
 }
 
 impl Effects {
@@ -48,6 +51,7 @@ impl Effects {
         self.recalled.extend(later.recalled);
         self.rows.extend(later.rows);
         self.watermark = later.watermark.or(self.watermark);
+        self.filtered = later.filtered.or(self.filtered);
     }
 }
 

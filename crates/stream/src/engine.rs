@@ -100,6 +100,8 @@ pub struct Engine {
     closing: bool,
     /// Up to here every query has given, and that was told.
     given: EventTime,
+    /// Up to here the filters have given, and that was told.
+    filtered: EventTime,
     /// Before this nothing is kept; moved in steps.
     dropped: EventTime,
 }
@@ -155,6 +157,7 @@ impl Engine {
             finished: false,
             closing: false,
             given: EventTime::MIN,
+            filtered: EventTime::MIN,
             dropped: EventTime::MIN,
             config,
         }
@@ -212,6 +215,12 @@ impl Engine {
     /// For each assigned partition the latest event time it has shown, and whether it is idle at `now`.
     pub fn progress(&self, now: EventTime) -> impl Iterator<Item = (&Partition, Option<EventTime>, bool)> {
         self.watermarks.progress(now)
+    }
+
+    /// Whether the rows of the query named `name` wait for nothing: they come with the step that takes theirs.
+    #[must_use]
+    pub fn is_filter(&self, name: &str) -> bool {
+        self.filters.iter().any(|query| *query.name == *name)
     }
 
     /// The queries that run, by name.
@@ -312,6 +321,15 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Tells how far the filters have given, where that has moved.
+    fn tell_filtered(&mut self, effects: &mut Effects) {
+        let merged = self.watermarks.merged();
+        if merged > self.filtered {
+            self.filtered = merged;
+            effects.filtered = Some(merged);
+        }
     }
 
     /// Drops what no row can reach any more.

@@ -23,9 +23,11 @@ pub mod history;
 pub mod watermark;
 
 mod absence;
+mod dirty;
 mod duration;
 mod feed;
 mod filter;
+mod frames;
 mod group;
 mod hit;
 mod hop;

@@ -14,12 +14,13 @@ use hexwatch_contract::Topic;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::absence::Silences;
+use crate::dirty::Dirty;
 use crate::feed::{Feed, Passed, Source};
 use crate::kept::Kept;
 use crate::pane::Telling;
 use crate::possible::{Known, Outline, Sights};
 use crate::reach::Reach;
-use crate::rows::{Changes, Emitted, joined};
+use crate::rows::{Changes, Emitted, joined, within};
 use crate::run::Run;
 use crate::shard::{Part, Shard, ShardKey};
 
@@ -42,8 +43,8 @@ pub(crate) struct LookbackQuery {
     emitted: Emitted,
     /// Result times up to here have been given.
     closed: i64,
-    /// Result times whose rows may have changed, both included.
-    dirty: Option<(i64, i64)>,
+    /// Result times whose rows may have changed.
+    dirty: Dirty,
     /// By what all its rows fall apart, and then its only part is the whole. A query that waits for the watermark does
     /// not ask: time passes for all of them.
     shard_key: Option<ShardKey>,
@@ -103,12 +104,12 @@ impl LookbackQuery {
             run: plan.run,
             outline: plan.outline,
             shard_key: plan.shard_key.filter(|_| plan.telling.immediate),
+            dirty: Dirty::new(plan.reach.back.saturating_add(plan.reach.ahead)),
             telling: plan.telling,
             reach: plan.reach,
             at: plan.at,
             emitted: Emitted::default(),
             closed: START,
-            dirty: None,
             frozen: START,
             dropped: START,
             uncorrected: 0,
@@ -117,6 +118,7 @@ impl LookbackQuery {
 
     /// The same query before its first row.
     pub(crate) fn renewed(self) -> Self {
+        let dirty = Dirty::new(self.span());
         let span = self.span().saturating_add(self.telling.horizon);
         let lanes = self.feeds.into_iter().map(|lane| Lane { kept: Kept::new(span), ..lane });
         let parts = self.parts.into_iter().map(Apart::renewed);
@@ -125,7 +127,7 @@ impl LookbackQuery {
             parts: parts.collect(),
             emitted: Emitted::default(),
             closed: START,
-            dirty: None,
+            dirty,
             frozen: START,
             dropped: START,
             uncorrected: 0,
@@ -179,7 +181,7 @@ impl LookbackQuery {
         let seen_until = to.saturating_add(self.reach.back);
         let to = if self.telling.immediate { seen_until } else { seen_until.min(self.closed) };
         if from <= to {
-            self.dirty = Some(self.dirty.map_or((from, to), |(first, last)| (first.min(from), last.max(to))));
+            self.dirty.add(from, to);
         }
     }
 
@@ -196,39 +198,46 @@ impl LookbackQuery {
                 self.touch(from, to);
             }
         }
-        let mut range = self.dirty.take();
         if !self.telling.immediate {
             let complete = watermark.div_euclid(STEP) * STEP;
             if complete > self.closed {
-                let first = self.closed + 1;
-                range = Some(range.map_or((first, complete), |(from, _)| (from.min(first), complete)));
+                self.dirty.add(self.closed + 1, complete);
                 self.closed = complete;
             }
         }
-        let told = range.map(|range| self.evaluate(range, silences, known)).transpose()?.flatten();
+        let ranges = self.dirty.take();
+        let told = self.evaluate(&ranges, silences, known)?;
         self.drop_before(watermark);
         Ok(told.filter(|told| !told.is_empty()))
     }
 
+    /// Looks anew at the result times in `ranges`.
     fn evaluate(
         &mut self,
-        (from, to): (i64, i64),
+        ranges: &[(i64, i64)],
         silences: &BTreeMap<Topic, Silences>,
         known: i64,
     ) -> Result<Option<Changes>> {
-        let may_give = self.fill((from, to), silences, known)?;
-        if !may_give && !self.emitted.any(from, to) {
-            return Ok(None);
+        let mut batches = Vec::new();
+        let mut may_give = false;
+        for range in ranges {
+            if self.fill(*range, silences, known)? {
+                may_give = true;
+                for batch in self.run.collect()? {
+                    // What lies outside the range did not have all its rows to look at.
+                    batches.push(within(&batch, self.at, *range)?);
+                }
+            }
         }
-        let batches = if may_give { self.run.collect()? } else { Vec::<RecordBatch>::new() };
-        for lane in &self.feeds {
-            lane.feed.slot.fill(Vec::new());
+        self.feeds.iter().for_each(|lane| lane.feed.slot.fill(Vec::new()));
+        if !may_give && !ranges.iter().any(|(from, to)| self.emitted.any(*from, *to)) {
+            return Ok(None);
         }
         let rows = joined(&self.run.plan().schema(), &batches)?;
         let shards = self.shard_key.as_ref().map(|key| key.of_given(&rows)).transpose()?;
         let looked_at = self.parts.first().and_then(|part| part.among.as_ref());
         let among = shards.as_deref().zip(looked_at);
-        Ok(Some(self.emitted.replace(&rows, self.at, &self.telling.key, (from, to), among)?))
+        Ok(Some(self.emitted.replace(&rows, self.at, &self.telling.key, ranges, among)?))
     }
 
     /// Fills the slots for results within `[from, to]`; returns whether there can be any.
@@ -390,7 +399,7 @@ mod tests {
                 query.take(topic, &row(topic, &format!("d{}", minute % 4), minute, &ordinary)).unwrap();
             }
             assert_eq!(looked_at(&mut query), 0, "{name}");
-            assert!(query.dirty.is_none(), "{name}: nothing can have changed");
+            assert!(query.dirty.take().is_empty(), "{name}: nothing can have changed");
             query.take(topic, &row(topic, "d1", 9, &other)).unwrap();
             let (looked_at, own) = (looked_at(&mut query), 3 * query.feeds.len());
             assert!((1..=own).contains(&looked_at), "{name}: {looked_at} rows of {own} of its own");

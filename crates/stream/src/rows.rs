@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow::array::{
     Array, ArrayRef, AsArray, ListArray, RecordBatch, TimestampMicrosecondArray, UInt32Array,
 };
-use arrow::compute::{cast, concat_batches, interleave_record_batch, take};
+use arrow::compute::{cast, concat_batches, filter_record_batch, interleave_record_batch, take};
 use arrow::datatypes::{DataType, SchemaRef, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
@@ -68,6 +68,17 @@ fn with_sorted_members(lists: &ListArray) -> Result<ListArray, ArrowError> {
     ListArray::try_new(Arc::clone(field), lists.offsets().clone(), values, lists.nulls().cloned())
 }
 
+/// The rows of `batch` whose time, in the column `at`, lies within `[from, to]`; those without a time do not.
+pub(crate) fn within(
+    batch: &RecordBatch,
+    at: usize,
+    (from, to): (i64, i64),
+) -> Result<RecordBatch, ArrowError> {
+    let times = micros(batch.column(at))?;
+    let wanted = times.iter().map(|time| Some(time.is_some_and(|time| (from..=to).contains(&time))));
+    filter_record_batch(batch, &wanted.collect())
+}
+
 /// What a step changed in a query's result.
 #[derive(Debug)]
 pub(crate) struct Changes {
@@ -98,7 +109,7 @@ pub(crate) fn changes(
     let keys: BTreeSet<Encoded> = encode(after, key)?.into_iter().collect();
     let fresh = encode_all(after)?.iter().map(|row| !old.contains(row)).collect::<Vec<_>>();
     let gone = encode(before, key)?.iter().map(|row| !keys.contains(row)).collect::<Vec<_>>();
-    let select = |batch, wanted: Vec<bool>| arrow::compute::filter_record_batch(batch, &wanted.into());
+    let select = |batch, wanted: Vec<bool>| filter_record_batch(batch, &wanted.into());
     Ok(Changes { rows: select(after, fresh)?, withdrawn: select(before, gone)? })
 }
 
@@ -127,16 +138,21 @@ fn gathered(given: &[Given], schema: &SchemaRef) -> Result<RecordBatch, ArrowErr
     interleave_record_batch(&batches, &places)
 }
 
+/// What was given for result times within `[from, to]`.
+fn between(from: i64, to: i64) -> std::ops::Range<(i64, Encoded)> {
+    (from, Encoded::default())..(to.saturating_add(1), Encoded::default())
+}
+
 impl Emitted {
-    /// Makes `fresh` what holds for result times within `[from, to]`, and returns what that changes.
-    /// `at` is the column of the result time; rows outside the range or without one are passed over. With `among`,
-    /// the shard of each fresh row and the shards that were looked at, it holds for those shards alone.
+    /// Makes `fresh` what holds for result times within `ranges`, which lie apart, and returns what that changes.
+    /// `at` is the column of the result time, which every row has there. With `among`, the shard of each fresh row and
+    /// the shards that were looked at, it holds for those shards alone.
     pub(crate) fn replace(
         &mut self,
         fresh: &RecordBatch,
         at: usize,
         key: &[usize],
-        (from, to): (i64, i64),
+        ranges: &[(i64, i64)],
         among: Option<(&[Shard], &FxHashSet<Shard>)>,
     ) -> Result<Changes, ArrowError> {
         let was_looked_at = |shard: &Shard| among.is_none_or(|(_, touched)| touched.contains(shard));
@@ -144,15 +160,12 @@ impl Emitted {
         let (encoded, keys) = (encode_all(fresh)?, encode(fresh, key)?);
         let mut now = BTreeMap::new();
         for (row, (encoded, key)) in encoded.into_iter().zip(keys).enumerate() {
-            if !times.is_null(row) && (from..=to).contains(&times.value(row)) {
-                now.insert((times.value(row), encoded), (key, row));
-            }
+            now.insert((times.value(row), encoded), (key, row));
         }
         let keys: BTreeSet<&Encoded> = now.values().map(|(key, _)| key).collect();
-        let range = (from, Encoded::default())..(to.saturating_add(1), Encoded::default());
-        let gone: Vec<_> = self
-            .rows
-            .range(range)
+        let gone: Vec<_> = ranges
+            .iter()
+            .flat_map(|(from, to)| self.rows.range(between(*from, *to)))
             .filter(|(id, given)| was_looked_at(&given.shard) && !now.contains_key(id))
             .map(|(id, _)| id.clone())
             .collect();
@@ -176,10 +189,7 @@ impl Emitted {
 
     /// Whether anything was given for result times within `[from, to]`.
     pub(crate) fn any(&self, from: i64, to: i64) -> bool {
-        self.rows
-            .range((from, Encoded::default())..(to.saturating_add(1), Encoded::default()))
-            .next()
-            .is_some()
+        self.rows.range(between(from, to)).next().is_some()
     }
 
     /// Forgets what can no longer be corrected.

@@ -2,12 +2,17 @@
 //! on which a life may hang, one for all others, so that none of the former waits until one of the latter is done.
 
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use hexwatch_stream::{Due, Loan, Returned, StreamError};
 use tokio::sync::mpsc;
 
-type Ran = Result<Returned, StreamError>;
+/// What comes back, and how long it ran.
+pub(crate) struct Ran {
+    pub(crate) returned: Returned,
+    pub(crate) took: Duration,
+}
 
 /// The engine's side of it.
 pub(crate) struct Loans {
@@ -39,7 +44,7 @@ impl Loans {
     }
 
     /// What comes back; waits for ever where nothing is out.
-    pub(crate) async fn returned(&mut self) -> Result<Returned> {
+    pub(crate) async fn returned(&mut self) -> Result<Ran> {
         tokio::select! {
             biased;
             returned = self.urgent.returned() => returned,
@@ -51,16 +56,16 @@ impl Loans {
 /// One thread: one loan at a time is out.
 struct Hands {
     to: SyncSender<Loan>,
-    back: mpsc::Receiver<Ran>,
+    back: mpsc::Receiver<Result<Ran, StreamError>>,
     out: Option<Due>,
 }
 
 impl Hands {
     fn start(name: &str) -> Result<Self> {
         let (to, loans) = sync_channel(1);
-        let (returned, back) = mpsc::channel(1);
+        let (done, back) = mpsc::channel(1);
         let thread = std::thread::Builder::new().name(name.to_owned());
-        thread.spawn(move || run(&loans, &returned)).context("starting a thread for queries")?;
+        thread.spawn(move || run(&loans, &done)).context("starting a thread for queries")?;
         Ok(Self { to, back, out: None })
     }
 
@@ -69,7 +74,7 @@ impl Hands {
         self.to.send(loan).map_err(|_| gone())
     }
 
-    async fn returned(&mut self) -> Result<Returned> {
+    async fn returned(&mut self) -> Result<Ran> {
         if self.out.is_none() {
             return std::future::pending().await;
         }
@@ -83,9 +88,11 @@ fn gone() -> anyhow::Error {
     anyhow!("a queries' thread panicked; what was acknowledged is kept")
 }
 
-fn run(loans: &Receiver<Loan>, returned: &mpsc::Sender<Ran>) {
+fn run(loans: &Receiver<Loan>, back: &mpsc::Sender<Result<Ran, StreamError>>) {
     while let Ok(loan) = loans.recv() {
-        if returned.blocking_send(loan.run()).is_err() {
+        let began = Instant::now();
+        let ran = loan.run().map(|returned| Ran { returned, took: began.elapsed() });
+        if back.blocking_send(ran).is_err() {
             break;
         }
     }

@@ -14,7 +14,7 @@ use hexwatch_contract::{Account, Chunk, Clock, ManualClock, Topic};
 use hexwatch_history::{AlarmLog, Commit};
 use hexwatch_ingest::Event;
 use hexwatch_server::{Live, Metrics};
-use hexwatch_stream::{Due, Input, Returned};
+use hexwatch_stream::{Due, Input};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -24,7 +24,7 @@ use super::desk::Request;
 use super::ends::Ends;
 use super::health::Sources;
 use super::intake::{Events, Intake};
-use super::loans::Loans;
+use super::loans::{Loans, Ran};
 use super::outlet::Outlet;
 use super::pace::Pace;
 use crate::crash_point::{CrashPoint, Own};
@@ -68,6 +68,8 @@ pub(crate) struct Worker {
     pub(crate) ticked: Instant,
     pub(crate) looked: Instant,
     pub(crate) committed: Instant,
+    /// When the last commit was begun.
+    pub(crate) closing_since: Instant,
 }
 
 /// Where the loop's work comes from and goes to. Each queue has a bound; see `pipeline.rs` for why which.
@@ -86,7 +88,7 @@ pub(crate) struct Summary {
 
 enum Work {
     Event(Box<Event>),
-    Returned(Box<Returned>),
+    Returned(Box<Ran>),
     Request(Request),
     Tick,
     Stop,
@@ -102,7 +104,7 @@ impl Worker {
             let was_restoring = self.machine.is_restoring();
             match work {
                 Work::Event(event) => self.take(*event)?,
-                Work::Returned(returned) => self.take_back(*returned)?,
+                Work::Returned(ran) => self.take_back(*ran)?,
                 Work::Request(request) => self.act(request)?,
                 Work::Tick => {}
                 Work::Stop => break,
@@ -136,7 +138,7 @@ impl Worker {
             biased;
             () = queues.stop.cancelled() => Work::Stop,
             Some(request) = queues.requests.recv() => Work::Request(request),
-            returned = self.loans.returned() => Work::Returned(Box::new(returned?)),
+            ran = self.loans.returned() => Work::Returned(Box::new(ran?)),
             event = queues.events.next(open) => event.map_or(Work::Stop, |event| Work::Event(Box::new(event))),
             () = tokio::time::sleep(wait) => Work::Tick,
         })
@@ -178,7 +180,10 @@ impl Worker {
             return Ok(TICK);
         }
         let now = Instant::now();
-        let is_awaited = self.machine.is_closing() || self.machine.is_restoring() || self.is_far_ahead();
+        // From twice as many rows on reading waits for the queries: nobody rests until then.
+        let are_many = self.machine.untaken() >= self.commit_rows;
+        let is_awaited =
+            self.machine.is_closing() || self.machine.is_restoring() || self.is_far_ahead() || are_many;
         if let Some(chosen) = self.pace.choose(due, now, is_awaited)
             && let Some(loan) = self.machine.lend(chosen)
         {
@@ -189,7 +194,8 @@ impl Worker {
         Ok(self.pace.wait(due, now).map_or(TICK, |wait| wait.min(TICK)))
     }
 
-    fn take_back(&mut self, returned: Returned) -> Result<()> {
+    fn take_back(&mut self, Ran { returned, took }: Ran) -> Result<()> {
+        self.metrics.queries_ran(&self.machine.names_of(returned.due()), took);
         self.pace.ended(returned.due(), Instant::now());
         let effects = self.machine.take_back(self.clock.now(), returned)?;
         self.execute(effects)
@@ -198,8 +204,8 @@ impl Worker {
     /// Waits for what is lent, before everything is done in place.
     fn await_returned(&mut self, runtime: &Handle) -> Result<()> {
         while self.loans.is_any_out() {
-            let returned = runtime.block_on(self.loans.returned())?;
-            self.take_back(returned)?;
+            let ran = runtime.block_on(self.loans.returned())?;
+            self.take_back(ran)?;
         }
         Ok(())
     }
@@ -274,7 +280,7 @@ impl Worker {
         self.execute(effects)
     }
 
-    /// Lets the alarms' own timers have their turn, a few times a second.
+    /// Lets time and the alarms' own timers have their turn, a few times a second.
     fn tick(&mut self) -> Result<()> {
         if self.ticked.elapsed() < TICK {
             return Ok(());
@@ -286,7 +292,8 @@ impl Worker {
             self.tell_health();
         }
         let effects = self.machine.tick(self.clock.now());
-        self.execute(effects)
+        self.execute(effects)?;
+        self.step(Input::Tick)
     }
 
     /// Lets the machine take `input`. What looks at many rows follows as [lent](Worker::lend_next).
@@ -306,9 +313,11 @@ impl Worker {
         let is_due =
             || self.committed.elapsed() >= self.commit_interval || self.machine.waiting() >= self.commit_rows;
         if !self.machine.is_closing() && commits.capacity() > 0 && is_due() {
+            self.closing_since = Instant::now();
             self.machine.close(self.clock.now());
         }
         if let Some((commit, effects)) = self.machine.closed(self.clock.now())? {
+            self.metrics.commit_point_reached(self.closing_since.elapsed());
             self.committed = Instant::now();
             commits.blocking_send(commit).context("the history has stopped")?;
             self.execute(effects)?;

@@ -35,6 +35,8 @@ impl Chance {
 pub(crate) enum Stop {
     /// The process died.
     Crash,
+    /// It ended because another writer was faster.
+    Replaced,
     /// A promise was broken.
     Violation(String),
 }

@@ -275,7 +275,12 @@ impl Process {
 
     /// Whether nothing waits for the history.
     pub(crate) fn is_settled(&self) -> bool {
-        self.queued.is_none() && self.committer.is_idle() && !self.machine.is_restoring()
+        !self.is_committing() && !self.machine.is_restoring()
+    }
+
+    /// Whether a commit is under way.
+    pub(crate) fn is_committing(&self) -> bool {
+        self.queued.is_some() || !self.committer.is_idle()
     }
 
     /// Lets the committer do one step. A process whose committer fails ends.
@@ -287,7 +292,7 @@ impl Process {
         }
         match self.committer.proceed(on.disk, on.outlets, on.faults, on.flaw)? {
             Progress::Fine => Ok(()),
-            Progress::Replaced => Err(Stop::Crash),
+            Progress::Replaced => Err(Stop::Replaced),
         }
     }
 }

@@ -90,6 +90,7 @@ impl<'w> Run<'w> {
         let outcome = outcome.map_err(|stop| match stop {
             Stop::Violation(what) => what,
             Stop::Crash => "crashed in peace".to_owned(),
+            Stop::Replaced => "replaced in peace".to_owned(),
         });
         Ended { outcome, account: self.account, engine, trace: self.faults.into_trace() }
     }
@@ -110,7 +111,7 @@ impl<'w> Run<'w> {
                 break;
             }
             match self.do_something() {
-                Err(Stop::Crash) => self.die(),
+                Err(Stop::Crash | Stop::Replaced) => self.die(),
                 done => done?,
             }
         }
@@ -119,9 +120,30 @@ impl<'w> Run<'w> {
         if self.process.is_none() {
             self.start_again()?;
         }
+        match self.finish_commit() {
+            // A zombie was faster before there was peace. There is none any more, and no second time.
+            Err(Stop::Replaced) => {
+                self.die();
+                self.zombie = None;
+                self.start_again()?;
+            }
+            done => done?,
+        }
         // What waits for a commit has been read, and is to count as heard now.
         self.with(|process, _, on| process.tick(on))?;
         self.converge()
+    }
+
+    /// Lets the commit that is under way come to its end.
+    fn finish_commit(&mut self) -> Result<(), Stop> {
+        for _ in 0..MOST_STEPS {
+            if !self.process.as_ref().is_some_and(Process::is_committing) {
+                break;
+            }
+            self.outlets.deliver_all();
+            self.with(|process, _, on| process.proceed(on))?;
+        }
+        Ok(())
     }
 
     /// One thing that may happen.
@@ -233,7 +255,7 @@ impl<'w> Run<'w> {
         self.faults.note(|| "the zombie wakes".to_owned());
         match zombie.proceed(&mut self.disk, &mut self.outlets, &mut self.faults, self.flaw) {
             Ok(Progress::Fine) if !zombie.is_idle() => self.zombie = Some(zombie),
-            Ok(Progress::Fine | Progress::Replaced) | Err(Stop::Crash) => {}
+            Ok(Progress::Fine | Progress::Replaced) | Err(Stop::Crash | Stop::Replaced) => {}
             Err(violation) => return Err(violation),
         }
         Ok(())

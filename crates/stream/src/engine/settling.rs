@@ -26,7 +26,9 @@ impl Engine {
     pub fn step_ahead(&mut self, now: EventTime, input: Input) -> Result<Effects, StreamError> {
         let mut effects = Effects::default();
         self.accept(now, input, &mut effects)?;
+        self.merge(now);
         self.give_filters(&mut effects)?;
+        self.tell_filtered(&mut effects);
         Ok(effects)
     }
 
@@ -46,6 +48,13 @@ impl Engine {
         let (until, unread) = (self.until(), self.unread());
         let group = self.groups.get_mut(due.group).filter(|group| !group.is_lent())?;
         Some(group.lend(due.group, &until, &unread))
+    }
+
+    /// The names of the queries that are run together as `due`.
+    #[must_use]
+    pub fn names_of(&self, due: Due) -> String {
+        let names = self.groups.get(due.group).into_iter().flat_map(Group::names);
+        names.collect::<Vec<_>>().join(" ")
     }
 
     /// Takes back what was lent, and gives what it found.
@@ -112,6 +121,7 @@ impl Engine {
         }
         self.merge(now);
         self.give_filters(effects)?;
+        self.tell_filtered(effects);
         let (until, unread) = (self.until(), self.unread());
         for group in &mut self.groups {
             settle_one(group, &until, &unread, effects)?;
