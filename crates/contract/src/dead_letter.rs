@@ -2,8 +2,9 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write as _;
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use crate::{EventTime, Position, Topic};
 
@@ -44,31 +45,29 @@ impl Stage {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Sha256Sum(pub [u8; 32]);
 
-impl fmt::Display for Sha256Sum {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Sha256Sum {
+    fn hex(self) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut hex = [0; 64];
         for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
             pair.copy_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
         }
-        formatter.pad(std::str::from_utf8(&hex).map_err(|_| fmt::Error)?)
+        hex
     }
 }
 
-impl Serialize for Sha256Sum {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+impl fmt::Display for Sha256Sum {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.pad(std::str::from_utf8(&self.hex()).map_err(|_| fmt::Error)?)
     }
 }
 
 /// A refused record with the reason, replayable unless the stage is [`Stage::Privacy`].
-#[derive(Clone, PartialEq, Debug, Serialize)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct DeadLetter {
     /// Where the record stands in Kafka.
-    #[serde(flatten)]
     pub position: Position,
     /// Which of the six topics it was meant for.
-    #[serde(skip)]
     pub meant_for: Topic,
     /// The record's Kafka timestamp.
     pub kafka_time: EventTime,
@@ -90,4 +89,91 @@ pub struct DeadLetter {
     pub payload_sha256: Sha256Sum,
     /// The payload in base64; absent at stage `privacy`, and for tombstones.
     pub payload: Option<String>,
+}
+
+/// Beside the payload a letter is hardly ever longer than this.
+const USUAL_LENGTH: usize = 640;
+
+impl DeadLetter {
+    /// The letter as the topic carries it: its fields but for [`Self::meant_for`]. Damage comes by the million, so it is
+    /// written by hand: what is of no other letters than base64 and hex is not searched for some that JSON escapes.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        let payload = self.payload.as_deref();
+        let mut json = Vec::with_capacity(USUAL_LENGTH + payload.map_or(0, str::len));
+        let Position { partition, offset } = &self.position;
+        put(&mut json, "{\"topic\":", Some(&partition.topic));
+        // Writing to memory cannot fail.
+        let _ = write!(json, ",\"partition\":{},\"offset\":{offset}", partition.partition);
+        let _ =
+            write!(json, ",\"kafka_time\":\"{}\",\"refused_at\":\"{}\"", self.kafka_time, self.refused_at);
+        put(&mut json, ",\"key\":", self.key.as_deref());
+        put(&mut json, ",\"id\":", self.id.as_deref());
+        put_plain(&mut json, ",\"stage\":", Some(self.stage.name().as_bytes()));
+        put(&mut json, ",\"error_code\":", Some(&self.error_code));
+        put(&mut json, ",\"field\":", self.field.as_deref());
+        put(&mut json, ",\"message\":", Some(&self.message));
+        put_plain(&mut json, ",\"payload_sha256\":", Some(&self.payload_sha256.hex()));
+        put_plain(&mut json, ",\"payload\":", payload.map(str::as_bytes));
+        json.push(b'}');
+        json
+    }
+}
+
+/// A member whose value may be any text.
+fn put(json: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    json.extend_from_slice(name.as_bytes());
+    // Writing text to memory cannot fail.
+    let _ = serde_json::to_writer(json, &value);
+}
+
+/// A member whose value holds nothing that JSON escapes.
+fn put_plain(json: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
+    json.extend_from_slice(name.as_bytes());
+    match value {
+        Some(value) => {
+            json.push(b'"');
+            json.extend_from_slice(value);
+            json.push(b'"');
+        }
+        None => json.extend_from_slice(b"null"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::Partition;
+
+    #[test]
+    fn a_letter_in_json_has_every_field_whatever_is_in_it() {
+        let letter = DeadLetter {
+            position: Position { partition: Partition::new("a.iot", 3), offset: 41 },
+            meant_for: Topic::Iot,
+            kafka_time: EventTime::from_millis(0),
+            refused_at: EventTime::from_millis(1_778_461_200_250),
+            key: Some("\"k\\\n\u{1}门".to_owned()),
+            id: Some("i".to_owned()),
+            stage: Stage::Decode,
+            error_code: "not_json".into(),
+            field: Some("a \"field\"".to_owned().into()),
+            message: "expected `\"`".into(),
+            payload_sha256: Sha256Sum([0xa5; 32]),
+            payload: Some("eyJ+/w==".to_owned()),
+        };
+        let read = |letter: &DeadLetter| serde_json::from_slice::<Value>(&letter.to_json()).unwrap();
+        let mut expected = json!({
+            "topic": "a.iot", "partition": 3, "offset": 41, "kafka_time": "1970-01-01T00:00:00.000Z",
+            "refused_at": "2026-05-11T01:00:00.250Z", "key": "\"k\\\n\u{1}门", "id": "i", "stage": "decode",
+            "error_code": "not_json", "field": "a \"field\"", "message": "expected `\"`",
+            "payload_sha256": "a5".repeat(32), "payload": "eyJ+/w==",
+        });
+        assert_eq!(read(&letter), expected);
+        for name in ["key", "id", "field", "payload"] {
+            expected[name] = Value::Null;
+        }
+        assert_eq!(read(&DeadLetter { key: None, id: None, field: None, payload: None, ..letter }), expected);
+    }
 }

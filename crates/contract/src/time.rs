@@ -91,11 +91,58 @@ impl Sub<Duration> for EventTime {
 impl fmt::Display for EventTime {
     /// RFC 3339 in UTC with milliseconds, as every message outside shows it.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = spelled(self.0) {
+            return formatter.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?);
+        }
         match DateTime::<Utc>::from_timestamp_millis(self.0) {
             Some(time) => formatter.write_str(&time.to_rfc3339_opts(SecondsFormat::Millis, true)),
             None => write!(formatter, "{} ms since the epoch", self.0),
         }
     }
+}
+
+/// A time of the years 0 to 9999 in RFC 3339. Rows are written by the hundred thousand, with a few times each, and what a
+/// calendar can do beyond this costs ten times as much.
+#[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "each is of one digit")]
+fn spelled(millis: i64) -> Option<[u8; 24]> {
+    const YEARS: std::ops::Range<i64> = -62_167_219_200_000..253_402_300_800_000;
+    if !YEARS.contains(&millis) {
+        return None;
+    }
+    let (year, month, day) = date_of(millis.div_euclid(86_400_000));
+    let of_day = millis.rem_euclid(86_400_000);
+    let (seconds, part) = (of_day / 1000, of_day % 1000);
+    let mut text = *b"0000-00-00T00:00:00.000Z";
+    let numbers = [
+        (0..4, year),
+        (5..7, month),
+        (8..10, day),
+        (11..13, seconds / 3600),
+        (14..16, seconds / 60 % 60),
+        (17..19, seconds % 60),
+        (20..23, part),
+    ];
+    for (place, mut number) in numbers {
+        for digit in text[place].iter_mut().rev() {
+            *digit += (number % 10) as u8;
+            number /= 10;
+        }
+    }
+    Some(text)
+}
+
+/// Year, month and day of a day since 1970. Years are counted from March, so that a leap day ends one, and in eras of 400,
+/// which all have as many days.
+fn date_of(day: i64) -> (i64, i64, i64) {
+    const DAYS_OF_ERA: i64 = 146_097;
+    let since_march_0 = day + 719_468;
+    let (era, day) = (since_march_0.div_euclid(DAYS_OF_ERA), since_march_0.rem_euclid(DAYS_OF_ERA));
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, is_next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    (era * 400 + year + is_next, month, day)
 }
 
 impl Serialize for EventTime {
@@ -161,6 +208,20 @@ mod tests {
     fn a_time_is_shown_in_utc_with_milliseconds() {
         let time = EventTime::parse_rfc3339("2026-05-11T09:00:00.25+08:00").unwrap();
         assert_eq!(time.to_string(), "2026-05-11T01:00:00.250Z");
+    }
+
+    #[test]
+    fn every_time_is_shown_as_the_calendar_has_it() {
+        // Steps that are no multiple of anything, from the year -1 to the year 10000.
+        for millis in (-62_200_000_000_000..253_450_000_000_000).step_by(1_234_567_891) {
+            let calendar = DateTime::<Utc>::from_timestamp_millis(millis).unwrap();
+            let shown = calendar.to_rfc3339_opts(SecondsFormat::Millis, true);
+            assert_eq!(EventTime(millis).to_string(), shown, "{millis}");
+        }
+        for millis in [-62_167_219_200_000, 951_782_400_000, 951_868_799_999, 253_402_300_799_999] {
+            let calendar = DateTime::<Utc>::from_timestamp_millis(millis).unwrap();
+            assert_eq!(EventTime(millis).to_string(), calendar.to_rfc3339_opts(SecondsFormat::Millis, true));
+        }
     }
 
     #[test]

@@ -10,6 +10,7 @@
 //! batch whose checksum is wrong end the reader with an error that names the place.
 
 mod assignment;
+mod client;
 mod error;
 mod fetch;
 mod grants;
@@ -34,6 +35,7 @@ use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::{Offset, TopicPartitionList};
 use tokio::sync::mpsc;
 
+use self::client::Client;
 pub use self::error::ReadError;
 pub use self::grants::Grant;
 use self::grants::Grants;
@@ -113,9 +115,8 @@ pub struct Settings {
 
 impl Settings {
     /// A client of the brokers that nothing is assigned to.
-    fn client(&self) -> Result<BaseConsumer<Watch>, ReadError> {
-        let config = self.brokers.consumer(&self.group);
-        config.create_with_context(Watch::default()).map_err(|source| ReadError::Settings { source })
+    fn client(&self) -> Result<Client, ReadError> {
+        Client::new(&self.brokers.consumer(&self.group))
     }
 
     /// The settings that fit most: chunks for throughput when there is a backlog, within 2 ms when there is none.
@@ -201,7 +202,7 @@ pub enum Event {
 
 /// The reader's handle. Dropping it, or the receiver of its events, ends the reading.
 pub struct Reader {
-    consumer: Arc<BaseConsumer<Watch>>,
+    consumer: Client,
     marks: Arc<Marks>,
     held: Arc<Held>,
     shown: Arc<Shown>,
@@ -220,7 +221,7 @@ impl Reader {
         places: Arc<dyn Places>,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, mpsc::Receiver<Event>), ReadError> {
-        let consumer = Arc::new(settings.client()?);
+        let consumer = settings.client()?;
         let stop = Arc::new(AtomicBool::new(false));
         let (events, receiver) = mpsc::channel(settings.queue);
         let marks = Arc::new(Marks::of(settings.marks.values().cloned()));

@@ -36,12 +36,16 @@ pub(super) fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>) -> RecordBatc
 }
 
 pub(super) fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
-    // Collected first: Arrow refuses an iterator that does not know its length, such as a flattened one.
-    Arc::new(StringArray::from(values.collect::<Vec<_>>()))
+    maybe_texts(values.map(Some))
 }
 
 pub(super) fn maybe_texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
-    Arc::new(values.collect::<StringArray>())
+    // Collected first: texts may be long, and a builder without the room for all of them copies them again and again.
+    let values: Vec<_> = values.collect();
+    let bytes = values.iter().flatten().map(|text| text.len()).sum();
+    let mut builder = StringBuilder::with_capacity(values.len(), bytes);
+    builder.extend(values);
+    Arc::new(builder.finish())
 }
 
 /// Values by how they are shown.

@@ -16,6 +16,9 @@ use super::state::State;
 /// So much of a payload counts as a row.
 const BYTES_OF_A_ROW: usize = 1_024;
 
+/// So many refused records are made rows of at once: a million of them at a commit would hold the engine up.
+const LETTERS_AT_ONCE: usize = 4_096;
+
 /// Rows on their way to history.
 pub(super) struct Ledger {
     rows: BTreeMap<TableName, Vec<RecordBatch>>,
@@ -72,7 +75,16 @@ impl Ledger {
         for letter in letters {
             self.weight += letter.payload.as_ref().map_or(0, |payload| payload.len() / BYTES_OF_A_ROW);
             self.letters.push(letter);
+            if self.letters.len() == LETTERS_AT_ONCE {
+                self.lay_down_letters();
+            }
         }
+    }
+
+    fn lay_down_letters(&mut self) {
+        let rows = dead_letter_batch(&self.letters);
+        self.letters.clear();
+        self.add(TableName::DeadLetters, rows);
     }
 
     pub(super) fn risks(&mut self, risks: &[CellRisk]) {
@@ -103,11 +115,7 @@ impl Ledger {
 
     /// Takes everything for one commit, which stands at `state`.
     pub(super) fn take(&mut self, state: &State) -> Result<Commit> {
-        if !self.letters.is_empty() {
-            let letters = std::mem::take(&mut self.letters);
-            let rows = dead_letter_batch(&letters);
-            self.add(TableName::DeadLetters, rows);
-        }
+        self.lay_down_letters();
         (self.count, self.weight) = (0, 0);
         let checkpoint = &state.engine;
         let partitions = || checkpoint.partitions.iter();

@@ -128,12 +128,17 @@ impl Outlet {
 
     /// A refused record.
     pub(crate) fn dead_letter(&self, letter: &DeadLetter) {
-        let key = letter.key.as_deref().unwrap_or_default();
-        if letter.payload.as_ref().is_some_and(|payload| payload.len() > LARGEST_PAYLOAD) {
-            let bare = DeadLetter { payload: None, ..letter.clone() };
-            return self.row("dead-letter", key, &bare, Worth::Spared);
+        if self.sink.is_none() {
+            return;
         }
-        self.row("dead-letter", key, letter, Worth::Spared);
+        let is_too_large = letter.payload.as_ref().is_some_and(|payload| payload.len() > LARGEST_PAYLOAD);
+        let json = if is_too_large {
+            DeadLetter { payload: None, ..letter.clone() }.to_json()
+        } else {
+            letter.to_json()
+        };
+        let key = letter.key.as_deref().unwrap_or_default();
+        self.send("dead-letter", key, Some(&json), Worth::Spared);
     }
 
     /// One row of a view as JSON, under its key.

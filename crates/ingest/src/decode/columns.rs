@@ -1,25 +1,31 @@
 //! The Arrow builders of one topic. A builder is touched only by rows that have a value for it: the nulls
 //! in between are caught up with at the next value, or at the end.
 
+mod texts;
+
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanBuilder, Float64Builder, Int32Array, Int64Array, Int64Builder, RecordBatch, StringArray,
-    StringBuilder, TimestampMicrosecondArray, TimestampMicrosecondBuilder,
+    Array as _, ArrayRef, BooleanBuilder, Float64Builder, Int32Array, Int64Array, Int64Builder, RecordBatch,
+    StringArray, TimestampMicrosecondArray, TimestampMicrosecondBuilder, new_null_array,
 };
-use arrow::buffer::{Buffer, OffsetBuffer};
-use hexwatch_contract::event::{COMMON, Kind, columns, schema};
+use arrow::datatypes::DataType;
+use hexwatch_contract::event::{COMMON, Kind, columns, schema, time_type};
 use hexwatch_contract::{Cell, EventTime, Partition, Topic};
+
+use texts::{Repeated, Texts};
 
 /// One column in the making, and how many rows it holds: asking the builder costs as much as a short value.
 struct Column {
     builder: Builder,
     rows: usize,
+    /// A column without a value, from a chunk in which there was none.
+    nulls: Option<ArrayRef>,
 }
 
 impl Column {
     fn of(kind: Kind) -> Self {
-        Self { builder: Builder::of(kind), rows: 0 }
+        Self { builder: Builder::of(kind), rows: 0, nulls: None }
     }
 
     /// Fills up with nulls to `rows`, and gives the builder, which must be given one value.
@@ -31,19 +37,44 @@ impl Column {
         &mut self.builder
     }
 
+    fn text(&mut self, row: usize, text: &str) {
+        match self.next(row) {
+            Builder::Text(texts) => texts.append_value(text),
+            other => other.append_nulls(1),
+        }
+    }
+
+    /// A whole number, or a time in epoch milliseconds, as the column is.
+    fn whole(&mut self, row: usize, number: i64) {
+        match self.next(row) {
+            Builder::Whole(builder) => builder.append_value(number),
+            Builder::Time(builder) => builder.append_value(EventTime::from_millis(number).micros()),
+            other => other.append_nulls(1),
+        }
+    }
+
     fn finish(&mut self, rows: usize) -> ArrayRef {
+        if self.rows == 0 {
+            return self.nulls(rows);
+        }
         if self.rows < rows {
             self.builder.append_nulls(rows - self.rows);
         }
-        // A column that nobody fills needs no room.
-        let room = if std::mem::take(&mut self.rows) > 0 { rows } else { 0 };
-        self.builder.finish(room)
+        self.rows = 0;
+        self.builder.finish(rows)
+    }
+
+    /// So many rows without a value; most fields of a topic are for few devices, and need no column of their own.
+    fn nulls(&mut self, rows: usize) -> ArrayRef {
+        let nulls = self.nulls.take().filter(|nulls| nulls.len() >= rows);
+        let nulls = nulls.unwrap_or_else(|| new_null_array(&self.builder.data_type(), rows));
+        self.nulls.insert(nulls).slice(0, rows)
     }
 }
 
 /// An Arrow builder of a field's kind.
 enum Builder {
-    Text(StringBuilder),
+    Text(Texts),
     Float(Float64Builder),
     Whole(Int64Builder),
     Bool(BooleanBuilder),
@@ -53,7 +84,7 @@ enum Builder {
 impl Builder {
     fn of(kind: Kind) -> Self {
         match kind {
-            Kind::Text | Kind::Member(_) => Self::Text(StringBuilder::new()),
+            Kind::Text | Kind::Member(_) => Self::Text(Texts::default()),
             Kind::Float | Kind::FloatIn(..) => Self::Float(Float64Builder::new()),
             Kind::IntIn(..) => Self::Whole(Int64Builder::new()),
             Kind::Bool => Self::Bool(BooleanBuilder::new()),
@@ -61,9 +92,19 @@ impl Builder {
         }
     }
 
+    fn data_type(&self) -> DataType {
+        match self {
+            Self::Text(_) => DataType::Utf8,
+            Self::Float(_) => DataType::Float64,
+            Self::Whole(_) => DataType::Int64,
+            Self::Bool(_) => DataType::Boolean,
+            Self::Time(_) => time_type(),
+        }
+    }
+
     fn append_nulls(&mut self, nulls: usize) {
         match self {
-            Self::Text(builder) => builder.append_nulls(nulls),
+            Self::Text(texts) => texts.append_nulls(nulls),
             Self::Float(builder) => builder.append_nulls(nulls),
             Self::Whole(builder) => builder.append_nulls(nulls),
             Self::Bool(builder) => builder.append_nulls(nulls),
@@ -74,10 +115,7 @@ impl Builder {
     /// The column, and a builder with room for so many rows again: one that grows step by step copies every value.
     fn finish(&mut self, room: usize) -> ArrayRef {
         match self {
-            Self::Text(builder) => {
-                let next = StringBuilder::with_capacity(room, builder.values_slice().len());
-                Arc::new(std::mem::replace(builder, next).finish())
-            }
+            Self::Text(texts) => texts.finish(room),
             Self::Float(builder) => {
                 let next = Float64Builder::with_capacity(room);
                 Arc::new(std::mem::replace(builder, next).finish())
@@ -99,10 +137,10 @@ fn times(rows: usize) -> TimestampMicrosecondBuilder {
     TimestampMicrosecondBuilder::with_capacity(rows).with_timezone("UTC")
 }
 
-/// `text` in every row.
-fn constant(text: &str, rows: usize) -> StringArray {
-    let offsets = OffsetBuffer::from_repeated_length(text.len(), rows);
-    StringArray::new(offsets, Buffer::from_vec(text.repeat(rows).into_bytes()), None)
+/// What was gathered, and room for as much again.
+fn taken<T>(gathered: &mut Vec<T>) -> Vec<T> {
+    let room = Vec::with_capacity(gathered.len());
+    std::mem::replace(gathered, room)
 }
 
 /// What the engine adds to a row.
@@ -120,10 +158,13 @@ pub(super) struct Added<'a> {
 pub(super) struct Columns {
     topic: Topic,
     body: Vec<Column>,
-    device_time: TimestampMicrosecondBuilder,
+    device_time: Column,
     suspect: Vec<bool>,
-    cell: Int64Builder,
-    oddity: StringBuilder,
+    good: Repeated,
+    cell: Column,
+    oddity: Column,
+    /// The name of the Kafka topic.
+    topic_name: Repeated,
     offset: Vec<i64>,
     identities: Vec<u128>,
 }
@@ -133,29 +174,23 @@ impl Columns {
         Self {
             topic,
             body: COMMON.iter().chain(columns(topic)).map(|column| Column::of(column.kind)).collect(),
-            device_time: times(0),
+            device_time: Column::of(Kind::Time),
             suspect: Vec::new(),
-            cell: Int64Builder::new(),
-            oddity: StringBuilder::new(),
+            good: Repeated::default(),
+            cell: Column::of(Kind::IntIn(i64::MIN, i64::MAX)),
+            oddity: Column::of(Kind::Text),
+            topic_name: Repeated::default(),
             offset: Vec::new(),
             identities: Vec::new(),
         }
     }
 
-    fn at(&mut self, field: usize) -> &mut Builder {
-        let rows = self.offset.len();
-        self.body[field].next(rows)
-    }
-
     pub(super) fn text(&mut self, field: usize, text: &str) {
-        match self.at(field) {
-            Builder::Text(builder) => builder.append_value(text),
-            other => other.append_nulls(1),
-        }
+        self.body[field].text(self.offset.len(), text);
     }
 
     pub(super) fn float(&mut self, field: usize, number: f64) {
-        match self.at(field) {
+        match self.body[field].next(self.offset.len()) {
             Builder::Float(builder) => builder.append_value(number),
             other => other.append_nulls(1),
         }
@@ -163,15 +198,11 @@ impl Columns {
 
     /// A whole number, or a time in epoch milliseconds, as the column is.
     pub(super) fn whole(&mut self, field: usize, number: i64) {
-        match self.at(field) {
-            Builder::Whole(builder) => builder.append_value(number),
-            Builder::Time(builder) => builder.append_value(EventTime::from_millis(number).micros()),
-            other => other.append_nulls(1),
-        }
+        self.body[field].whole(self.offset.len(), number);
     }
 
     pub(super) fn bool(&mut self, field: usize, value: bool) {
-        match self.at(field) {
+        match self.body[field].next(self.offset.len()) {
             Builder::Bool(builder) => builder.append_value(value),
             other => other.append_nulls(1),
         }
@@ -179,22 +210,28 @@ impl Columns {
 
     /// Ends the row whose fields have been given.
     pub(super) fn end_row(&mut self, added: &Added<'_>) {
-        self.device_time.append_option(added.device_time.map(EventTime::micros));
+        let row = self.offset.len();
+        if let Some(time) = added.device_time {
+            self.device_time.whole(row, time.millis());
+        }
+        if let Some(cell) = added.cell {
+            self.cell.whole(row, cell.to_i64());
+        }
+        if !added.oddity.is_empty() {
+            self.oddity.text(row, added.oddity);
+        }
         self.suspect.push(added.suspect);
-        self.cell.append_option(added.cell.map(Cell::to_i64));
-        self.oddity.append_option((!added.oddity.is_empty()).then_some(added.oddity));
         self.offset.push(added.offset);
         self.identities.push(added.identity);
     }
 
-    fn quality(&mut self) -> StringArray {
-        let suspects = std::mem::take(&mut self.suspect);
+    fn quality(&mut self) -> ArrayRef {
+        let suspects = taken(&mut self.suspect);
         if !suspects.contains(&true) {
-            return constant("good", suspects.len());
+            return self.good.array("good", suspects.len());
         }
-        StringArray::from_iter_values(
-            suspects.into_iter().map(|suspect| if suspect { "suspect" } else { "good" }),
-        )
+        let words = suspects.into_iter().map(|suspect| if suspect { "suspect" } else { "good" });
+        Arc::new(StringArray::from_iter_values(words))
     }
 
     /// The rows so far with their identities; empty where there are none.
@@ -210,18 +247,18 @@ impl Columns {
         let ingested_at =
             TimestampMicrosecondArray::from_value(ingested_at.micros(), rows).with_timezone("UTC");
         let added: [ArrayRef; 8] = [
-            Arc::new(self.device_time.finish()),
-            Arc::new(quality),
-            Arc::new(self.cell.finish()),
-            Arc::new(self.oddity.finish()),
-            Arc::new(constant(&partition.topic, rows)),
+            self.device_time.finish(rows),
+            quality,
+            self.cell.finish(rows),
+            self.oddity.finish(rows),
+            self.topic_name.array(&partition.topic, rows),
             Arc::new(Int32Array::from_value(partition.partition, rows)),
-            Arc::new(Int64Array::from(std::mem::take(&mut self.offset))),
+            Arc::new(Int64Array::from(taken(&mut self.offset))),
             Arc::new(ingested_at),
         ];
         arrays.extend(added);
         let records =
             RecordBatch::try_new(schema(self.topic), arrays).expect("every column is of the schema");
-        (records, std::mem::take(&mut self.identities))
+        (records, taken(&mut self.identities))
     }
 }

@@ -84,7 +84,7 @@ fn may_end_a_word(plain: &[u8]) -> bool {
 /// Whether `text` is an address that carries the means to open it, or an image itself.
 pub(super) fn is_image_address_with_token(text: &str) -> bool {
     // Cheap first: nearly every text of a record is a word.
-    if text.len() < 12 {
+    if text.len() < 12 || !holds_colon(text.as_bytes()) {
         return false;
     }
     if text.starts_with("data:image") {
@@ -95,6 +95,18 @@ pub(super) fn is_image_address_with_token(text: &str) -> bool {
     let host = place.split('/').next().unwrap_or("");
     let carries_login = host.split_once('@').is_some_and(|(login, _)| login.contains(':'));
     carries_login || query.split(['&', '#', ';']).any(is_token)
+}
+
+/// Whether there is a colon in a text of eight letters or more. It is looked for in eight at once; the last eight may
+/// have been looked at in part.
+fn holds_colon(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = 0x8080_8080_8080_8080;
+    let (eights, _) = text.as_chunks();
+    eights.iter().chain(text.last_chunk()).any(|eight| {
+        let zero_for_colon = u64::from_le_bytes(*eight) ^ (ONES * u64::from(b':'));
+        zero_for_colon.wrapping_sub(ONES) & !zero_for_colon & TOPS != 0
+    })
 }
 
 /// What follows `://`, found by way of the rare colon.
@@ -116,8 +128,27 @@ fn is_token(parameter: &str) -> bool {
 
 /// Whether `text` holds a mobile number (11 digits from 13 to 19) or an identity number (18 places), standing free.
 pub(super) fn holds_personal_number(text: &str) -> bool {
-    text.len() >= SHORTEST_NUMBER
-        && text.as_bytes().split(|letter| !letter.is_ascii_alphanumeric()).any(is_personal_number)
+    holds_number(text.as_bytes())
+}
+
+/// The same for bytes of any kind. A number cannot step over every eleventh byte, and where one covers such a byte, there
+/// are five more digits before or behind it.
+fn holds_number(bytes: &[u8]) -> bool {
+    const BESIDE: usize = SHORTEST_NUMBER / 2;
+    let are_digits = |places: std::ops::RangeInclusive<usize>| {
+        bytes.get(places).is_some_and(|stretch| stretch.iter().all(u8::is_ascii_digit))
+    };
+    let may_cover = |place: &usize| {
+        bytes[*place].is_ascii_digit()
+            && (are_digits(place - BESIDE..=*place) || are_digits(*place..=place + BESIDE))
+    };
+    let mut places = (SHORTEST_NUMBER - 1..bytes.len()).step_by(SHORTEST_NUMBER).filter(may_cover);
+    places.any(|place| {
+        let is_apart = |byte: &u8| !byte.is_ascii_alphanumeric();
+        let start = bytes[..place].iter().rposition(is_apart).map_or(0, |before| before + 1);
+        let end = bytes[place..].iter().position(is_apart).map_or(bytes.len(), |after| place + after);
+        is_personal_number(&bytes[start..end])
+    })
 }
 
 /// Digits of a mobile number.

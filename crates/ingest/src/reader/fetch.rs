@@ -7,7 +7,6 @@
 use std::ffi::{CStr, CString, c_int};
 use std::ptr::NonNull;
 use std::slice;
-use std::sync::Arc;
 use std::time::Duration;
 
 use hexwatch_contract::{EventTime, Partition};
@@ -17,10 +16,10 @@ use rdkafka::bindings::{
     rd_kafka_queue_forward, rd_kafka_queue_get_partition, rd_kafka_queue_new, rd_kafka_queue_t,
     rd_kafka_resp_err_t, rd_kafka_timestamp_type_t, rd_kafka_topic_name,
 };
-use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::consumer::Consumer as _;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::watch::Watch;
+use super::client::Client;
 use crate::decode::Record;
 
 /// So many records are taken at most before the loop looks at anything else.
@@ -31,7 +30,7 @@ const BATCH: usize = 256;
 pub(super) struct Queue {
     native: NonNull<rd_kafka_queue_t>,
     /// Whom the queue belongs to, and must not outlive.
-    consumer: Arc<BaseConsumer<Watch>>,
+    consumer: Client,
 }
 
 // SAFETY: librdkafka's queues have a lock of their own and may be used from any thread.
@@ -40,7 +39,7 @@ unsafe impl Send for Queue {}
 unsafe impl Sync for Queue {}
 
 impl Queue {
-    pub(super) fn of(consumer: Arc<BaseConsumer<Watch>>) -> Self {
+    pub(super) fn of(consumer: Client) -> Self {
         // SAFETY: the client lives as long as `consumer`, and a new queue is never null.
         let native = unsafe { NonNull::new_unchecked(rd_kafka_queue_new(consumer.client().native_ptr())) };
         Self { native, consumer }

@@ -10,18 +10,18 @@ use std::time::{Duration, Instant};
 
 use hexwatch_contract::site::Places;
 use hexwatch_contract::{Chunk, Clock, Partition};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::mpsc::error::TrySendError;
 
 use super::assignment::{self, Found, Obstacle, Standing};
+use super::client::Client;
 use super::fetch::{Batch, Message, Queue};
 use super::held::Held;
 use super::lane::Lane;
 use super::liveness::{Change, Liveness};
 use super::mark::{Mark, Marks};
-use super::watch::Watch;
 use super::{Event, Grants, Progress, ReadError, Settings, Shown};
 use crate::decode::Decoder;
 
@@ -67,7 +67,7 @@ pub(super) struct Shared {
 /// All that the thread owns.
 pub(super) struct Run {
     settings: Settings,
-    consumer: Arc<BaseConsumer<Watch>>,
+    consumer: Client,
     /// Where records come; all else comes through the consumer itself.
     queue: Arc<Queue>,
     shared: Shared,
@@ -90,7 +90,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn new(
         settings: Settings,
-        consumer: Arc<BaseConsumer<Watch>>,
+        consumer: Client,
         shared: Shared,
         places: Arc<dyn Places>,
         clock: Arc<dyn Clock>,

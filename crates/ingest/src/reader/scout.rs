@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use hexwatch_contract::{Clock, Offsets, Partition};
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use tokio::sync::mpsc::{self, Sender};
 
 use super::assignment::{self, Found, Obstacle};
+use super::client::Client;
 use super::liveness::{Change, Liveness};
-use super::watch::Watch;
 use super::{Event, ReadError, Settings, commit};
 
 /// Events that wait for the receiver.
@@ -24,7 +24,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 
 /// The scout's handle. Dropping it, or the receiver of its events, ends its work.
 pub struct Scout {
-    consumer: Arc<BaseConsumer<Watch>>,
+    consumer: Client,
     stop: Arc<AtomicBool>,
 }
 
@@ -37,7 +37,7 @@ impl Scout {
         settings: Settings,
         clock: Arc<dyn Clock>,
     ) -> Result<(Self, mpsc::Receiver<Event>), ReadError> {
-        let (consumer, stop) = (Arc::new(settings.client()?), Arc::new(AtomicBool::new(false)));
+        let (consumer, stop) = (settings.client()?, Arc::new(AtomicBool::new(false)));
         let (events, receiver) = mpsc::channel(QUEUE);
         let liveness = Liveness::new(settings.lost_after, Instant::now(), clock.now());
         let known = BTreeSet::new();
@@ -94,7 +94,7 @@ impl Drop for Scout {
 /// All that the thread owns.
 struct Rounds {
     settings: Settings,
-    consumer: Arc<BaseConsumer<Watch>>,
+    consumer: Client,
     stop: Arc<AtomicBool>,
     events: Sender<Event>,
     clock: Arc<dyn Clock>,

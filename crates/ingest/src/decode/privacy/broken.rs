@@ -7,15 +7,12 @@
 )]
 
 use super::words::SHORTEST;
-use super::{
-    SHORTEST_NUMBER, forbidden_name, forbidden_word, is_image_address_with_token, is_personal_number,
-    may_end_a_word,
-};
+use super::{forbidden_name, forbidden_word, holds_number, is_image_address_with_token, may_end_a_word};
 
 /// Whether bytes that could not be read name something forbidden.
 pub(in crate::decode) fn may_name_forbidden(bytes: &[u8]) -> bool {
     let names = if bytes.is_ascii() { names_in_ascii(bytes) } else { names_in_any(bytes) };
-    names || may_hold_number(bytes) || may_hold_address(bytes)
+    names || holds_number(bytes) || may_hold_address(bytes)
 }
 
 /// Letters that are looked at in one stride.
@@ -94,21 +91,6 @@ fn names_in_any(bytes: &[u8]) -> bool {
     })
 }
 
-/// Whether a number of a person stands free. It cannot step over every eleventh byte, nor over both of the fifth ones
-/// beside it.
-fn may_hold_number(bytes: &[u8]) -> bool {
-    const HALF: usize = SHORTEST_NUMBER / 2;
-    let is_digit = |place: usize| bytes.get(place).is_some_and(u8::is_ascii_digit);
-    let may_cover = |place: &usize| is_digit(*place) && (is_digit(place - HALF) || is_digit(place + HALF));
-    let places = (SHORTEST_NUMBER - 1..bytes.len()).step_by(SHORTEST_NUMBER);
-    places.filter(may_cover).any(|place| {
-        let is_apart = |byte: &u8| !byte.is_ascii_alphanumeric();
-        let start = bytes[..place].iter().rposition(is_apart).map_or(0, |before| before + 1);
-        let end = bytes[place..].iter().position(is_apart).map_or(bytes.len(), |after| place + after);
-        is_personal_number(&bytes[start..end])
-    })
-}
-
 /// Whether a piece between quotes is an address that opens; a slash may be written as `\/`.
 fn may_hold_address(bytes: &[u8]) -> bool {
     let after = bytes.get(1..).unwrap_or_default();
@@ -164,13 +146,13 @@ mod tests {
             after in "[a-z:\"} ]{0,30}",
         ) {
             let text = format!("{before},{number},{after}");
-            prop_assert!(may_hold_number(text.as_bytes()), "{}", text);
+            prop_assert!(holds_number(text.as_bytes()), "{}", text);
         }
     }
 
     #[test]
     fn a_number_within_a_longer_one_is_none() {
-        assert!(!may_hold_number(b"{\"time\":1778461200000,\"x\":138000000001,\"y\":\"a13800000000\"}"));
+        assert!(!holds_number(b"{\"time\":1778461200000,\"x\":138000000001,\"y\":\"a13800000000\"}"));
     }
 
     #[test]
