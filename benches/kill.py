@@ -3,6 +3,7 @@
 kill.py HEXWATCH BROKERS WORK KILLS EVENTS_PER_SECOND
 """
 
+import atexit
 import csv
 import json
 import os
@@ -30,7 +31,9 @@ class Bench:
     def run(self, prefix, *arguments, **options):
         environment = {**os.environ, "HEXWATCH__KAFKA__INPUT_PREFIX": f"{prefix}.",
                        "HEXWATCH__KAFKA__OUTPUT_PREFIX": f"{prefix}.out."}
-        return subprocess.Popen([self.hexwatch, *arguments], env=environment, stdout=subprocess.DEVNULL, **options)
+        child = subprocess.Popen([self.hexwatch, *arguments], env=environment, stdout=subprocess.DEVNULL, **options)
+        atexit.register(child.kill)
+        return child
 
     def finish(self, prefix, *arguments):
         child = self.run(prefix, *arguments)
@@ -75,6 +78,7 @@ class Danger:
     def __init__(self, bench, prefix):
         self.bench, self.prefix = bench, prefix
         self.devices = {kind: devices_of(bench.site, kind) for kind in ("panic", "ch4", "smoke")}
+        self.struck = 0
 
     def strike(self, name):
         """Sends one of each, of devices that differ from time to time, and gives their ids."""
@@ -86,12 +90,14 @@ class Danger:
         }
         ids = {}
         for what, (kind, body) in bodies.items():
-            device = self.devices[kind][sum(map(ord, name)) % len(self.devices[kind])]
+            # Gas at a device that has alarmed already is no alarm of its own.
+            device = self.devices[kind][self.struck % len(self.devices[kind])]
             ids[what] = f"{what}-{name}"
             topic = "panic" if kind == "panic" else "iot"
             value = {"id": ids[what], "source": "bench", "time": now, "device": device, **body}
             producer.produce(f"{self.prefix}.{topic}", key=device, value=json.dumps(value), timestamp=now)
         producer.flush(10)
+        self.struck += 1
         return ids
 
 

@@ -49,6 +49,7 @@ pub(crate) struct Reception {
 /// The handle: what the pipeline asks of its source.
 pub(crate) struct Workers {
     desk: Arc<Desk>,
+    scout: Arc<Scout>,
     /// Taken when it ends.
     runtime: Option<Runtime>,
     stop: CancellationToken,
@@ -84,17 +85,20 @@ impl Workers {
             kinds: lanes.iter().flatten().map(|source| (Arc::clone(&source.name), source.topic)).collect(),
             marks,
             metrics: reception.metrics.clone(),
-            scout: Arc::new(scout),
             started,
         }));
-        tokio::spawn(stop.clone().run_until_cancelled_owned(follow_scout(Arc::clone(&desk), found)));
-        tokio::spawn(stop.clone().run_until_cancelled_owned(look_around(Arc::clone(&desk))));
+        let scout = Arc::new(scout);
+        let following = follow_scout(Arc::clone(&desk), Arc::clone(&scout), found);
+        tokio::spawn(stop.clone().run_until_cancelled_owned(following));
+        tokio::spawn(
+            stop.clone().run_until_cancelled_owned(look_around(Arc::clone(&desk), Arc::clone(&scout))),
+        );
         for number in 0..desk.lanes().len() {
             tokio::spawn(stop.clone().run_until_cancelled_owned(tell(Arc::clone(&desk), number)));
         }
         tokio::spawn(connection::accept(Arc::clone(&desk), reception, stop.clone()));
         drop(own);
-        Ok((Self { desk, runtime: Some(runtime), stop }, receivers))
+        Ok((Self { desk, scout, runtime: Some(runtime), stop }, receivers))
     }
 
     pub(crate) fn hold(&self, partitions: BTreeSet<Partition>) {
@@ -110,11 +114,11 @@ impl Workers {
     }
 
     pub(crate) fn cluster_id(&self, patience: Duration) -> Option<String> {
-        self.desk.scout().cluster_id(patience)
+        self.scout.cluster_id(patience)
     }
 
     pub(crate) fn commit_for_monitoring(&self, offsets: &Offsets) -> Result<(), ReadError> {
-        self.desk.scout().commit_for_monitoring(offsets)
+        self.scout.commit_for_monitoring(offsets)
     }
 }
 
@@ -145,11 +149,15 @@ pub(crate) fn listen(address: SocketAddr) -> Result<TcpListener> {
 }
 
 /// Takes up the partitions that are found, and what becomes of the brokers.
-async fn follow_scout(desk: Arc<Desk>, mut found: Receiver<Event>) {
+async fn follow_scout(desk: Arc<Desk>, scout: Arc<Scout>, mut found: Receiver<Event>) {
     let mut is_first = true;
     while let Some(event) = found.recv().await {
         let is_taken = match event {
-            Event::Assigned(assignments) => take_up(&desk, assignments, std::mem::take(&mut is_first)).await,
+            Event::Assigned(assignments) => {
+                // Partitions are known, so the client knows its cluster, and nothing is waited for.
+                let cluster = scout.cluster_id(Duration::ZERO);
+                take_up(&desk, assignments, cluster.as_deref(), std::mem::take(&mut is_first)).await
+            }
             // What is told of the brokers is told once, whatever is read of them.
             event => desk.lanes()[0].queue.send(event).await.is_ok(),
         };
@@ -161,7 +169,7 @@ async fn follow_scout(desk: Arc<Desk>, mut found: Receiver<Event>) {
 
 /// Each lane hears of its own partitions, at first also where there are none: nothing is taken before all lanes are
 /// known.
-async fn take_up(desk: &Desk, assignments: Vec<Assignment>, is_first: bool) -> bool {
+async fn take_up(desk: &Desk, assignments: Vec<Assignment>, cluster: Option<&str>, is_first: bool) -> bool {
     let mut by_lane: BTreeMap<usize, Vec<Assignment>> = BTreeMap::new();
     if is_first {
         by_lane.extend((0..desk.lanes().len()).map(|lane| (lane, Vec::new())));
@@ -175,18 +183,18 @@ async fn take_up(desk: &Desk, assignments: Vec<Assignment>, is_first: bool) -> b
         if desk.lanes()[lane].queue.send(Event::Assigned(own.clone())).await.is_err() {
             return false;
         }
-        desk.open(lane, own);
+        desk.open(lane, own, cluster.map(str::to_owned), Instant::now());
     }
     true
 }
 
-async fn look_around(desk: Arc<Desk>) {
+async fn look_around(desk: Arc<Desk>, scout: Arc<Scout>) {
     let mut look = tokio::time::interval(LOOK);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         look.tick().await;
         desk.hush(SILENCE, Instant::now());
-        let (unread, scout) = (desk.unread(), Arc::clone(desk.scout()));
+        let (unread, scout) = (desk.unread(), Arc::clone(&scout));
         if !unread.is_empty() {
             let asked = tokio::task::spawn_blocking(move || scout.ends(&unread)).await;
             // What could not be asked now is asked at the next look.

@@ -1,10 +1,12 @@
 //! A broker that goes away and comes back.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use hexwatch_contract::{Clock as _, SystemClock};
 use serde_json::{Value, json};
 
 use crate::kafka::{Kafka, free_port};
@@ -60,6 +62,48 @@ fn a_broker_that_dies_and_comes_back_costs_no_record_and_no_restart() {
     running.stop();
     let missing = missing_ids(&stand, &text);
     assert!(missing.is_empty(), "{} records are nowhere, such as {:?}", missing.len(), missing.first());
+}
+
+#[test]
+fn a_process_that_is_to_end_while_no_broker_answers_ends_and_its_rows_are_made_again() {
+    let _turn = turn::alone();
+    let mut kafka = Kafka::start("gone");
+    let stand = Stand::on(&kafka.brokers(), "gone");
+    stand.create_topics(1);
+    let site = site_beside(&stand.simulate(&["--seed", "5", "--rate", "1", "--events", "1"]));
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut running = Running::start(&mut stand.run(&site, &address), &address);
+    let mut socket = Socket::subscribe(&address, &json!({"type": "subscribe", "channels": ["alarms"]}));
+    stand.replay(&press(&stand));
+    let is_press = |message: &Value| message["type"] == "alarm" && message["rule"] == "R10";
+    let (alarm, _) = socket.wait_for("the press", Duration::from_secs(30), is_press);
+
+    kafka.kill();
+    // What this says to Kafka waits there for a broker.
+    let id = alarm["alarm_id"].as_str().unwrap();
+    let (status, answer) = running.post(&format!("/api/v1/alarms/{id}/ack"), &json!({}));
+    assert_eq!(status, 200, "{answer}");
+    running.signal("TERM");
+    let said = running.wait_for_failure(Duration::from_mins(1));
+    assert!(said.contains("are made again at the next start"), "{said}");
+
+    kafka.start_again();
+    let had = stand.count_records("out.alarms");
+    stand.run_to_the_end(&site);
+    assert!(stand.count_records("out.alarms") > had, "what waited for a broker was not written again");
+    assert_eq!(stand.count("SELECT count(*) FROM alarm_changes WHERE transition = 'ack'"), 1);
+    assert_eq!(stand.count("SELECT count(*) FROM panic"), 1);
+}
+
+/// A recording of one press for help, just now.
+fn press(stand: &Stand) -> PathBuf {
+    let now = SystemClock.now().millis();
+    let value =
+        json!({"id": "p-1", "time": now, "button": "b-1", "kind": "panic", "lon": 120.15, "lat": 30.27});
+    let record = json!({"topic": "panic", "key": "b-1", "timestamp": now, "value": value});
+    let file = stand.file("press.ndjson");
+    std::fs::write(&file, format!("{record}\n")).unwrap();
+    file
 }
 
 /// Waits for a heartbeat that says `feed`, and gives how long that took.

@@ -119,10 +119,13 @@ impl Stand {
 
     /// How many records the broker has in the input topics.
     pub(crate) fn records_in_kafka(&self) -> u64 {
-        let topics =
-            EVENT_TABLES.map(|table| format!("{}{}", self.prefix, table.replace('_', "-"))).join(",");
-        let said =
-            succeed(&mut hexwatch(&["bare-consumer", "--brokers", &self.brokers, "--topics", &topics]));
+        EVENT_TABLES.iter().map(|table| self.count_records(&table.replace('_', "-"))).sum()
+    }
+
+    /// How many records the broker has in a topic, which is named without the prefix.
+    pub(crate) fn count_records(&self, topic: &str) -> u64 {
+        let topic = format!("{}{topic}", self.prefix);
+        let said = succeed(&mut hexwatch(&["bare-consumer", "--brokers", &self.brokers, "--topics", &topic]));
         let count = said.split_whitespace().next().expect("a count");
         count.parse().expect("a number")
     }

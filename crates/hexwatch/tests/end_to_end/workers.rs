@@ -7,6 +7,7 @@ mod presses;
 mod split;
 
 use std::ffi::OsString;
+use std::net::TcpListener;
 use std::path::Path;
 use std::time::Duration;
 
@@ -132,6 +133,18 @@ fn a_worker_that_reads_otherwise_or_does_not_know_the_secret_is_not_let_in_and_s
         assert!(error.contains("--role ingest,serve"), "{error}");
     }
     drop(serving);
+}
+
+#[test]
+fn a_process_that_cannot_listen_for_workers_says_where_and_what_to_do() {
+    let _turn = turn::together();
+    let stand = Stand::new("taken");
+    let other = TcpListener::bind("127.0.0.1:0").unwrap();
+    stand.configure(&format!("[workers]\nlisten = \"{}\"\n", other.local_addr().unwrap()));
+    stand.create_topics(1);
+    let error = fail(split::serving(&stand).args(["--listen", "127.0.0.1:0"]));
+    assert!(error.contains("error: listening for workers on"), "{error}");
+    assert!(error.contains("choose another `workers.listen`"), "{error}");
 }
 
 /// Says what is being done when, for whoever wants to know what a press was up against.

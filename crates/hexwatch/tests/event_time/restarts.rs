@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use hexwatch::machine::{Effect, Machine, Parts, State};
+use hexwatch::machine::{Effect, Machine, Parts, Scoring, State};
 use hexwatch_alarm::{Book, Settings};
 use hexwatch_contract::alarm::{Alarm, AlarmId};
 use hexwatch_contract::{Chunk, EventTime, Offsets, Partition, Topic};
@@ -84,7 +84,7 @@ fn machine(mut engine: Engine, disk: &Disk) -> (Machine, Offsets) {
     let machine = Machine::new(Parts {
         engine,
         book,
-        scores: None,
+        scoring: Scoring::default(),
         view_keys: BTreeMap::new(),
         kept: Topic::ALL.into(),
         told_until: Offsets::new(),

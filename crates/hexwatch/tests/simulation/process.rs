@@ -1,6 +1,6 @@
 //! The process: the machine of the product, driven as the pipeline drives it, over the modelled disk and outlets.
 
-use hexwatch::machine::{Effect, Machine, Parts, State};
+use hexwatch::machine::{Effect, Machine, Parts, Scoring, State};
 use hexwatch_alarm::{Action, Book, Settings, Surroundings};
 use hexwatch_contract::{Account, Cell, EventTime, Offsets, Topic};
 use hexwatch_history::{Commit, Resume};
@@ -93,7 +93,7 @@ impl Process {
         let machine = Machine::new(Parts {
             engine,
             book,
-            scores: None,
+            scoring: Scoring::default(),
             view_keys: view_keys(),
             kept: Topic::ALL.into(),
             told_until: resume.offsets,

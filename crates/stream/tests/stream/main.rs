@@ -5,6 +5,7 @@
 mod duplicates;
 mod equality;
 mod files;
+mod judgement;
 mod laws;
 mod lending;
 mod progress;

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use hexwatch_ingest::Event;
@@ -12,11 +12,13 @@ use tokio::io::{AsyncWriteExt as _, BufReader};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Reception;
 use super::desk::{Connection, Desk};
+
+#[cfg(test)]
+mod tests;
 
 /// Nobody who has not greeted may send more than this, or take longer.
 const LONGEST_HELLO: u32 = 64 * 1024;
@@ -113,7 +115,8 @@ fn enter(
 ) -> Member {
     let Hello { worker, lane, program, .. } = hello;
     tracing::info!(worker, lane, program, %address, "a worker has come");
-    desk.join(Connection { worker: worker.clone(), lane: *lane, orders, end: end.clone() })
+    let connection = Connection { worker: worker.clone(), lane: *lane, orders, end: end.clone() };
+    desk.join(connection, Instant::now())
 }
 
 async fn greeting(read: &mut BufReader<OwnedReadHalf>) -> Result<Hello> {
@@ -129,7 +132,7 @@ async fn hear(desk: &Desk, lane: usize, member: Member, bytes: &[u8]) -> Result<
     let queue = &desk.lanes()[lane].queue;
     match Report::decode(bytes)? {
         Report::Note(note) => {
-            if let Some(event) = desk.note(member, note) {
+            if let Some(event) = desk.note(member, note, Instant::now()) {
                 queue.send(event).await.context("the engine has ended")?;
             }
         }
@@ -138,14 +141,14 @@ async fn hear(desk: &Desk, lane: usize, member: Member, bytes: &[u8]) -> Result<
                 bail!("a chunk of {} on the connection of another lane", handed.chunk.partition);
             }
             let room: mpsc::Permit<'_, Event> = queue.reserve().await.context("the engine has ended")?;
-            desk.take(member, *handed, room);
+            desk.take(member, *handed, room, Instant::now());
         }
     }
     Ok(())
 }
 
 async fn give_orders(mut write: OwnedWriteHalf, mut waiting: mpsc::Receiver<Order>, end: CancellationToken) {
-    let mut alive = tokio::time::interval_at(Instant::now() + ALIVE_EVERY, ALIVE_EVERY);
+    let mut alive = tokio::time::interval_at((Instant::now() + ALIVE_EVERY).into(), ALIVE_EVERY);
     loop {
         let order = tokio::select! {
             order = waiting.recv() => order,

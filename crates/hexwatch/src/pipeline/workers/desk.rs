@@ -1,4 +1,5 @@
-//! What all connections share: the ledger, who is connected, and the queues to the engine.
+//! What all connections share: the ledger, who is connected, and the queues to the engine. Nothing is waited for here
+//! and no broker is asked: what is known of Kafka is handed in, and what is to be said goes into queues.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -6,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use hexwatch_contract::{Offsets, Partition};
 use hexwatch_ingest::Event;
-use hexwatch_ingest::reader::{Assignment, Mark, Marks, Progress, ReadError, Scout};
+use hexwatch_ingest::reader::{Assignment, Mark, Marks, Progress, ReadError};
 use hexwatch_relay::message::{Note, Order};
 use hexwatch_relay::{Grant, Handed, Lease, Ledger, Member, Reading, Verdict, cut};
 use hexwatch_server::Metrics;
@@ -15,6 +16,9 @@ use tokio::sync::mpsc::{Permit, Sender};
 use tokio_util::sync::CancellationToken;
 
 use super::Kinds;
+
+#[cfg(test)]
+pub(super) mod tests;
 
 /// A queue to the engine, and the topics whose records go through it.
 pub(super) struct Lane {
@@ -29,7 +33,6 @@ pub(super) struct Parts<L> {
     pub(super) kinds: Kinds,
     pub(super) marks: Marks,
     pub(super) metrics: Metrics,
-    pub(super) scout: Arc<Scout>,
     /// When this process started: leases are numbered from there.
     pub(super) started: u64,
 }
@@ -42,7 +45,6 @@ pub(super) struct Desk {
     kinds: Kinds,
     marks: Marks,
     metrics: Metrics,
-    scout: Arc<Scout>,
     state: Mutex<State>,
 }
 
@@ -51,6 +53,8 @@ struct State {
     connections: BTreeMap<Member, Connection>,
     last_member: Member,
     held: BTreeSet<Partition>,
+    /// The cluster whose partitions are open, where it gives its id.
+    cluster: Option<String>,
 }
 
 /// A worker's connection as the others see it.
@@ -80,6 +84,7 @@ impl Desk {
             connections: BTreeMap::new(),
             last_member: 0,
             held: BTreeSet::new(),
+            cluster: None,
         };
         Self {
             changes: lanes.iter().map(|_| Notify::new()).collect(),
@@ -87,7 +92,6 @@ impl Desk {
             kinds: parts.kinds,
             marks: parts.marks,
             metrics: parts.metrics,
-            scout: parts.scout,
             state: Mutex::new(state),
         }
     }
@@ -104,18 +108,21 @@ impl Desk {
         &self.marks
     }
 
-    pub(super) fn scout(&self) -> &Arc<Scout> {
-        &self.scout
-    }
-
     fn state(&self) -> MutexGuard<'_, State> {
         // What a panic elsewhere leaves behind is a whole step of the ledger.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Partitions of a lane are known, and may be read.
-    pub(super) fn open(&self, lane: usize, assignments: Vec<Assignment>) {
+    /// Partitions of a lane are known, in `cluster`, and may be read.
+    pub(super) fn open(
+        &self,
+        lane: usize,
+        assignments: Vec<Assignment>,
+        cluster: Option<String>,
+        now: Instant,
+    ) {
         let mut state = self.state();
+        state.cluster = cluster;
         for Assignment { partition, start, end, .. } in assignments {
             let reading = self.lanes[lane].reading;
             let mut members = state.ledger.open(partition.clone(), reading, start, end);
@@ -124,13 +131,13 @@ impl Desk {
                 members = of_lane.map(|(member, _)| *member).collect();
             }
             for member in members {
-                self.lease(&mut state, member, &partition);
+                self.lease(&mut state, member, &partition, now);
             }
         }
     }
 
     /// A worker has come in; gives its number. Another connection of its name for the same lane is an old one of its own.
-    pub(super) fn join(&self, connection: Connection) -> Member {
+    pub(super) fn join(&self, connection: Connection, now: Instant) -> Member {
         let mut state = self.state();
         for other in state.connections.values() {
             if (&other.worker, other.lane) == (&connection.worker, connection.lane) {
@@ -148,7 +155,7 @@ impl Desk {
         let shared: Vec<Partition> = state.ledger.shared().filter(of_lane).cloned().collect();
         state.connections.insert(member, connection);
         for partition in shared.iter().filter(|_| reads_all) {
-            self.lease(&mut state, member, partition);
+            self.lease(&mut state, member, partition, now);
         }
         member
     }
@@ -163,8 +170,8 @@ impl Desk {
     }
 
     /// Gives `member` a lease of `partition`, where that is known, and tells those whose leases end.
-    fn lease(&self, state: &mut State, member: Member, partition: &Partition) {
-        let Some(claimed) = state.ledger.claim(member, partition, Instant::now()) else { return };
+    fn lease(&self, state: &mut State, member: Member, partition: &Partition, now: Instant) {
+        let Some(claimed) = state.ledger.claim(member, partition, now) else { return };
         for (other, lease) in claimed.fenced {
             if let Some(other) = state.connections.get(&other) {
                 tracing::info!(%partition, lease, worker = other.worker, "another worker reads a partition now");
@@ -182,25 +189,23 @@ impl Desk {
         };
         tracing::info!(%partition, start, lease = number, worker = connection.worker, "a partition was leased");
         let mark = self.marks.last_below(&partition, start).and_then(|mark| serde_json::to_value(mark).ok());
-        // Partitions are known, so the client knows its cluster, and nothing is waited for.
-        let cluster = self.scout.cluster_id(Duration::ZERO);
         connection.order(Order::Grant(Grant {
             partition,
             topic: *topic,
             start,
             lease: number,
             mark,
-            cluster,
+            cluster: state.cluster.clone(),
         }));
         self.changes[connection.lane].notify_one();
     }
 
     /// Judges a chunk of `member`, and puts what is taken of it into `room`.
-    pub(super) fn take(&self, member: Member, handed: Handed, room: Permit<'_, Event>) {
+    pub(super) fn take(&self, member: Member, handed: Handed, room: Permit<'_, Event>, now: Instant) {
         let Handed { lease, mark, chunk } = handed;
         let mut state = self.state();
         let stretch = (chunk.first_offset, chunk.next_offset);
-        let verdict = state.ledger.admit(member, lease, &chunk.partition, stretch, Instant::now());
+        let verdict = state.ledger.admit(member, lease, &chunk.partition, stretch, now);
         let outcome = match verdict {
             Verdict::Take { from } => {
                 // Before the chunk: whoever commits it finds the mark.
@@ -226,8 +231,7 @@ impl Desk {
     }
 
     /// Takes in what `member` says beside records; an event where the engine has to hear of it.
-    pub(super) fn note(&self, member: Member, note: Note) -> Option<Event> {
-        let now = Instant::now();
+    pub(super) fn note(&self, member: Member, note: Note, now: Instant) -> Option<Event> {
         let mut state = self.state();
         let connection = state.connections.get(&member)?;
         let (lane, worker) = (connection.lane, connection.worker.clone());
@@ -236,7 +240,7 @@ impl Desk {
             Note::Hello(_) => {}
             Note::Claim(partitions) => {
                 for partition in partitions.iter().filter(|one| self.lane_of(one) == Some(lane)) {
-                    self.lease(&mut state, member, partition);
+                    self.lease(&mut state, member, partition, now);
                 }
             }
             Note::Release { partition, lease } => state.ledger.release(member, &partition, lease),

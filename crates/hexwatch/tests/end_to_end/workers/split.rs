@@ -23,6 +23,13 @@ fn run(stand: &Stand, role: &str) -> Command {
     command
 }
 
+/// `hexwatch run --role serve`.
+pub(super) fn serving(stand: &Stand) -> Command {
+    let mut command = run(stand, "serve");
+    command.args(["--data-dir", path(&stand.data())]);
+    command
+}
+
 /// `hexwatch run --role ingest`, stopped before its Nth chunk of what the group has given it.
 pub(super) fn worker(stand: &Stand, name: &str, freeze_at: u64) -> Command {
     let mut command = run(stand, "ingest");
@@ -34,8 +41,8 @@ pub(super) fn worker(stand: &Stand, name: &str, freeze_at: u64) -> Command {
 impl Serving {
     pub(super) fn start(stand: &Stand) -> Self {
         let address = format!("127.0.0.1:{}", free_port());
-        let mut command = run(stand, "serve");
-        command.args(["--listen", &address, "--data-dir", path(&stand.data())]);
+        let mut command = serving(stand);
+        command.args(["--listen", &address]);
         if stand.file("queries").exists() {
             command.args(["--queries", path(&stand.file("queries"))]);
         }
