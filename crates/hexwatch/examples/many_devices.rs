@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hexwatch::machine::{Effect, Machine, Parts, Scores};
+use hexwatch::machine::{Effect, Machine, Parts, Scores, Scoring};
 use hexwatch_alarm::{Book, Settings, Surroundings};
 use hexwatch_contract::site::{Place, Places};
 use hexwatch_contract::{Account, Cell, EventTime, ManualClock, Partition, Topic};
@@ -90,7 +90,7 @@ fn machine() -> Machine {
         book: Book::new(Settings { remember: Duration::from_mins(15), ..Settings::default() }, |_: Cell| {
             Surroundings::default()
         }),
-        scores: Some(scores),
+        scoring: Scoring::by(scores),
         view_keys: files.iter().map(|file| (Arc::from(file.name.as_str()), file.key.clone())).collect(),
         kept: Topic::ALL.into(),
         told_until: BTreeMap::new(),

@@ -11,6 +11,7 @@
 mod device_states;
 mod ledger;
 mod scores;
+mod scoring;
 mod state;
 mod unsure;
 
@@ -28,6 +29,7 @@ use hexwatch_stream::{Due, Effects, Engine, Input, Loan, Output, Returned, ViewR
 
 pub use device_states::signs_of_life;
 pub use scores::Scores;
+pub use scoring::Scoring;
 pub use state::State;
 
 use device_states::device_states;
@@ -64,7 +66,7 @@ pub struct Parts {
     /// The book, as the alarm log left it.
     pub book: Book,
     /// The scorer of risk, where risk is scored.
-    pub scores: Option<Scores>,
+    pub scoring: Scoring,
     /// The columns that identify a row of each query.
     pub view_keys: BTreeMap<Arc<str>, Vec<String>>,
     /// The topics whose records are kept as rows of history.
@@ -79,9 +81,9 @@ pub struct Parts {
 pub struct Machine {
     engine: Engine,
     book: Book,
-    scores: Option<Scores>,
+    scoring: Scoring,
     /// Whether a term of risk waits for more than its own rows.
-    scores_wait: bool,
+    scoring_waits: bool,
     ledger: Ledger,
     /// Refused records of chunks that wait for the next commit: they belong to the one after it.
     waiting_letters: Vec<Arc<DeadLetter>>,
@@ -96,13 +98,11 @@ impl Machine {
     /// A machine that has taken no step.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
-        let mut terms = parts.scores.iter().flat_map(Scores::queries);
-        let scores_wait = terms.any(|term| !parts.engine.is_filter(&term.name));
         Self {
-            scores_wait,
+            scoring_waits: parts.scoring.waits_for_more(&parts.engine),
             engine: parts.engine,
             book: parts.book,
-            scores: parts.scores,
+            scoring: parts.scoring,
             ledger: Ledger::new(parts.view_keys, parts.kept),
             waiting_letters: Vec::new(),
             told_until: parts.told_until,
@@ -214,7 +214,9 @@ impl Machine {
     /// [`Machine::closed`] has it then. Meanwhile single rows are told of, and everything else waits. Nothing is begun
     /// while what a restart reads again is not complete.
     pub fn close(&mut self, now: EventTime) {
-        self.engine.close(now);
+        if !self.scoring.is_awaited() {
+            self.engine.close(now);
+        }
     }
 
     /// Whether a commit was begun and is not complete.
@@ -242,6 +244,9 @@ impl Machine {
 
     /// The commit, where the engine is at one point, and what is settled then: that belongs to the next one.
     fn take_commit(&mut self, now: EventTime) -> Result<Option<(Commit, Vec<Effect>)>> {
+        if self.scoring.is_awaited() {
+            return Ok(None);
+        }
         let Some(engine) = self.engine.checkpoint() else { return Ok(None) };
         let unsure = self.unsure.doubts(&mut self.book, now);
         let told = Some(self.book.latest_seq().clone());
@@ -287,7 +292,16 @@ impl Machine {
     /// How many registered sensors are silent.
     #[must_use]
     pub fn silent(&self) -> usize {
-        self.scores.as_ref().map_or(0, Scores::silent)
+        self.scoring.silent()
+    }
+
+    /// Gives the scores that were [awaited](Scoring::awaiting). Before that nothing is committed.
+    pub fn give_scores(&mut self, now: EventTime, scores: Scores) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        if let Some(complete) = self.scoring.give(scores) {
+            self.score(now, complete, &mut effects);
+        }
+        effects
     }
 
     /// The alarms that are not over, as they stand.
@@ -317,14 +331,12 @@ impl Machine {
         for rows in stepped.rows {
             effects.extend(self.view(rows)?);
         }
-        if let Some(scores) = &mut self.scores {
-            stepped.admitted.iter().for_each(|batch| scores.hear(&batch.records));
-        }
+        stepped.admitted.iter().for_each(|batch| self.scoring.hear(&batch.records));
         if let Some(watermark) = stepped.watermark {
             effects.push(Effect::Watermark(watermark));
             self.told = Some(watermark);
         }
-        if let Some(complete) = if self.scores_wait { stepped.watermark } else { stepped.filtered } {
+        if let Some(complete) = if self.scoring_waits { stepped.watermark } else { stepped.filtered } {
             self.score(now, complete, &mut effects);
         }
         self.told = self.told.or(self.engine.watermark());
@@ -335,8 +347,8 @@ impl Machine {
 
     /// Where rows of a view go.
     fn view(&mut self, rows: ViewRows) -> Result<Option<Effect>> {
-        if let Some(scores) = self.scores.as_mut().filter(|scores| scores.feeds(&rows.view)) {
-            scores.take(&rows.view, &rows.records);
+        if self.scoring.feeds(&rows.view) {
+            self.scoring.take(&rows.view, &rows.records);
             return Ok(None);
         }
         match rows.output {
@@ -350,8 +362,7 @@ impl Machine {
     }
 
     fn score(&mut self, now: EventTime, watermark: EventTime, effects: &mut Vec<Effect>) {
-        let Some(scores) = &mut self.scores else { return };
-        let risks = scores.advance(watermark);
+        let risks = self.scoring.advance(watermark);
         if !risks.is_empty() {
             self.ledger.risks(&risks);
             effects.push(Effect::Risks(watermark.min(now), risks));

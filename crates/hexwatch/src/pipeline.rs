@@ -30,6 +30,7 @@ mod loans;
 mod outlet;
 mod output_topics;
 mod pace;
+mod past;
 pub(crate) mod reading;
 mod restore;
 mod rows;
@@ -37,16 +38,18 @@ mod worker;
 mod workers;
 
 use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use hexwatch::machine::{Machine, Parts, Scores, State};
+use hexwatch::machine::{Machine, Parts, Scores, Scoring, State};
 use hexwatch_alarm::{Book, Locate, Settings as BookSettings, Surroundings};
 use hexwatch_contract::alarm::Alarm;
 use hexwatch_contract::audit::Audit;
 use hexwatch_contract::site::Places;
-use hexwatch_contract::{Account, Cell, Clock, EventTime, ManualClock, SystemClock, Topic};
+use hexwatch_contract::{Account, Cell, Clock, EventTime, ManualClock, Offsets, SystemClock, Topic};
 use hexwatch_grid::Site;
 use hexwatch_history::{Fsync, History, Resume};
 use hexwatch_ingest::{Brokers, Publisher};
@@ -73,6 +76,7 @@ use intake::{Events, Intake};
 use loans::Loans;
 use outlet::Outlet;
 use pace::Pace;
+use past::Past;
 use reading::Reading;
 use worker::{Queues, Summary, Worker};
 use workers::{Reception, Workers};
@@ -117,8 +121,14 @@ struct Ground {
     outlet: Outlet,
 }
 
-/// Runs until `stop`, until a stage fails, or until everything has been read.
+/// Runs until `stop`, until a stage fails, or until everything has been read. Where the start fails, the engine is dropped
+/// and the runtime of its queries with it, which is allowed only to a thread that may block.
 pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
+    let mut run = pin!(run_stages(plan, stop));
+    poll_fn(|context| tokio::task::block_in_place(|| run.as_mut().poll(context))).await
+}
+
+async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let listener = listen(&plan).await?;
     let ground = ground(&plan)?;
     let crash = CrashPoint::new(&plan.config.debug.crash_at);
@@ -135,9 +145,6 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let door = Door::open(&plan.config.history.data_dir, &ground.site, &plan.config.queries).await?;
 
     let parts = engine(&plan, &ground, &resume, checkpoint).await?;
-    if let Some(scores) = &parts.scores {
-        ground.live.keep_cells(scores.own_cells(), scores.corrected_for());
-    }
     if plan.config.kafka.publish {
         output_topics::make(&plan.brokers, &plan.config.kafka.output_prefix, &parts.topic_views).await;
     }
@@ -146,7 +153,7 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let mut machine = Machine::new(Parts {
         engine: parts.engine,
         book,
-        scores: parts.scores,
+        scoring: parts.scoring,
         view_keys: parts.view_keys.clone(),
         kept: plan.config.history.keep.iter().copied().collect(),
         told_until: resume.offsets.clone(),
@@ -176,6 +183,7 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
         answer: None,
         arrivals: Arrivals::default(),
         loans: Loans::start()?,
+        past: parts.past,
         pace: Pace::default(),
         crash: crash.clone(),
         intake: Arc::clone(&intake),
@@ -206,7 +214,10 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
 
     // The engine has hung up, so the history ends after its last commit; people may look until then.
     let history_ended = committer.await.context("the history's task failed")?;
-    if let Err(error) = ground.outlet.flush(LAST_FLUSH) {
+    // What is in no commit is made again at the next start, for Kafka too, and is not waited for.
+    if history_ended.is_ok()
+        && let Err(error) = ground.outlet.flush(LAST_FLUSH)
+    {
         tracing::error!(%error, "not everything reached Kafka; it is in the history");
     }
     serving.cancel();
@@ -297,7 +308,8 @@ fn state_of(resume: &Resume) -> Result<Option<State>> {
 /// The engine, and what belongs to its queries.
 struct EngineParts {
     engine: Engine,
-    scores: Option<Scores>,
+    scoring: Scoring,
+    past: Past,
     sources: Sources,
     /// The columns that identify a row of each query.
     view_keys: BTreeMap<Arc<str>, Vec<String>>,
@@ -330,23 +342,43 @@ async fn engine(
     }
     let refused: Vec<String> = statuses.iter().map(|status| status.name.clone()).collect();
     statuses.extend(files.iter().filter(|file| !refused.contains(&file.name)).map(doors::status));
-    let mut scores = scores;
     if let Some(checkpoint) = checkpoint {
-        if let (Some(scores), Some(watermark)) = (&mut scores, checkpoint.watermark) {
-            let session =
-                doors::session(&settings.history.data_dir, &ground.site, doors::SERVER_QUERY_MEMORY).await?;
-            restore::restore_scores(scores, &session, watermark, &resume.offsets).await?;
-        }
         engine.restore(checkpoint.clone());
     }
+    if let Some(scores) = &scores {
+        ground.live.keep_cells(scores.own_cells(), scores.corrected_for());
+    }
+    let watermark = checkpoint.and_then(|checkpoint| checkpoint.watermark);
+    let (scoring, past) = scoring(plan, ground, scores, watermark, &resume.offsets);
     let goes_to_a_topic = |file: &&QueryFile| file.kind == Kind::View && file.output == Output::Topic;
     Ok(EngineParts {
         engine,
-        scores,
+        scoring,
+        past,
         sources: Sources::new(statuses, ground.outlet.clone()),
         view_keys: all.iter().map(|file| (Arc::from(file.name.as_str()), file.key.clone())).collect(),
         topic_views: all.iter().filter(goes_to_a_topic).map(|file| file.name.clone()).collect(),
     })
+}
+
+/// Who scores risk, and the past that the last commit at `watermark` left of it, with all records below `done`.
+fn scoring(
+    plan: &Plan,
+    ground: &Ground,
+    scores: Option<Scores>,
+    watermark: Option<EventTime>,
+    done: &Offsets,
+) -> (Scoring, Past) {
+    let Some(mut scores) = scores else { return (Scoring::default(), Past::default()) };
+    let Some(watermark) = watermark else { return (Scoring::by(scores), Past::default()) };
+    let scoring = Scoring::awaiting(&scores);
+    let (folder, site, done) = (plan.config.history.data_dir.clone(), Arc::clone(&ground.site), done.clone());
+    let past = async move {
+        let session = doors::session(&folder, &site, doors::SERVER_QUERY_MEMORY).await?;
+        restore::restore_scores(&mut scores, &session, watermark, &done).await?;
+        Ok(scores)
+    };
+    (scoring, Past::of(past))
 }
 
 /// Parses files; those whose header is wrong are told of, and the others go on.

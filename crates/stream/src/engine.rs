@@ -13,7 +13,7 @@ use arrow::array::RecordBatch;
 use hexwatch_contract::site::{Device, Places};
 use hexwatch_contract::time::millis_of;
 use hexwatch_contract::{Chunk, EventTime, Partition, Topic};
-use hexwatch_sql::{Kind, QueryFile};
+use hexwatch_sql::QueryFile;
 
 use crate::absence::Silences;
 use crate::admission::{self, Admitted};
@@ -25,7 +25,6 @@ use crate::group::{Group, failed, tell};
 use crate::planner::Planner;
 use crate::query::{Query, Told};
 use crate::seen::Seen;
-use crate::spec::Spec;
 use crate::watermark::Watermarks;
 
 use self::restart::{Pending, Restart};
@@ -124,12 +123,8 @@ impl Engine {
         let horizon = millis_of(config.correction_horizon).saturating_mul(1000);
         let planner = Planner { runtime: Arc::new(runtime), reference: registry.tables.clone(), horizon };
         let (mut queries, mut refusals) = (Vec::new(), Vec::new());
-        for file in files {
-            let query = Spec::of(file).and_then(|spec| match file.kind {
-                Kind::View | Kind::Rule => planner.plan(&spec),
-                Kind::Analysis => Err(spec.refuse("kind:", "an analysis runs over history, not live".into())),
-            });
-            match query {
+        for planned in planner.plan_all(files) {
+            match planned {
                 Ok(query) => queries.push(query),
                 Err(refusal) => refusals.push(refusal),
             }

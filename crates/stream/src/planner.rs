@@ -1,6 +1,7 @@
 //! From a query file to a query that runs: planned once, recognised by its shape, kept.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
@@ -11,6 +12,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use hexwatch_contract::{Topic, event};
+use hexwatch_sql::{Kind, QueryFile};
 use tokio::runtime::Runtime;
 
 use crate::absence;
@@ -53,6 +55,36 @@ struct Draft {
 }
 
 impl Planner {
+    /// Makes all of `files` run that can, in their order. Planning is most of what a start costs, and somebody may wait
+    /// for its end to be heard: all cores do it.
+    pub(crate) fn plan_all(&self, files: &[QueryFile]) -> Vec<Result<Query, Refusal>> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(files.len());
+        let next = AtomicUsize::new(0);
+        let plan_some = || {
+            let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+            let files = numbers.map_while(|number| Some((number, files.get(number)?)));
+            files.map(|(number, file)| (number, self.plan_file(file))).collect::<Vec<_>>()
+        };
+        let mut planned = std::thread::scope(|scope| {
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(plan_some)).collect();
+            let mut planned = plan_some();
+            for other in others {
+                planned.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            planned
+        });
+        planned.sort_by_key(|(number, _)| *number);
+        planned.into_iter().map(|(_, planned)| planned).collect()
+    }
+
+    fn plan_file(&self, file: &QueryFile) -> Result<Query, Refusal> {
+        let spec = Spec::of(file)?;
+        match file.kind {
+            Kind::View | Kind::Rule => self.plan(&spec),
+            Kind::Analysis => Err(spec.refuse("kind:", "an analysis runs over history, not live".into())),
+        }
+    }
+
     /// Makes `spec` run, or says why it cannot.
     pub(crate) fn plan(&self, spec: &Spec) -> Result<Query, Refusal> {
         self.try_plan(spec).map_err(|refusal| spec.refuse(refusal.near, refusal.reason))
@@ -61,7 +93,8 @@ impl Planner {
     fn try_plan(&self, spec: &Spec) -> Result<Query, Unbounded> {
         let mut draft = self.draft(spec, HopMode::Panes)?;
         let mut shape = shape::classify(&draft.plan)?;
-        if !matches!(shape, Shape::Panes(_)) {
+        // Without windows that hop both ways of planning are the same.
+        if !matches!(shape, Shape::Panes(_)) && spec.sql.to_lowercase().contains("hop") {
             draft = self.draft(spec, HopMode::Windows)?;
             shape = shape::classify(&draft.plan)?;
         }

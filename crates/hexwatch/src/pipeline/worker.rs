@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use hexwatch::machine::Machine;
+use hexwatch::machine::{Machine, Scores};
 use hexwatch_alarm::ActionError;
 use hexwatch_contract::alarm::Alarm;
 use hexwatch_contract::{Account, Chunk, Clock, ManualClock, Topic};
@@ -27,6 +27,7 @@ use super::intake::{Events, Intake};
 use super::loans::{Loans, Ran};
 use super::outlet::Outlet;
 use super::pace::Pace;
+use super::past::Past;
 use crate::crash_point::{CrashPoint, Own};
 
 /// How long the loop sleeps at most before timers get their turn.
@@ -61,6 +62,7 @@ pub(crate) struct Worker {
     pub(crate) answer: Option<oneshot::Sender<Result<Alarm, ActionError>>>,
     pub(crate) arrivals: Arrivals,
     pub(crate) loans: Loans,
+    pub(crate) past: Past,
     pub(crate) pace: Pace,
     pub(crate) crash: CrashPoint,
     /// For holding partitions back; its events come through [`Queues`].
@@ -90,6 +92,7 @@ enum Work {
     Event(Box<Event>),
     Returned(Box<Ran>),
     Request(Request),
+    Past(Box<Scores>),
     Tick,
     Stop,
 }
@@ -99,6 +102,9 @@ impl Worker {
     pub(crate) fn run(mut self, runtime: &Handle, mut queues: Queues) -> Result<Summary> {
         self.tell_health();
         loop {
+            if !self.machine.is_restoring() {
+                self.past.begin(runtime);
+            }
             let wait = self.lend_next()?;
             let work = runtime.block_on(self.next(&mut queues, wait))?;
             let was_restoring = self.machine.is_restoring();
@@ -106,6 +112,7 @@ impl Worker {
                 Work::Event(event) => self.take(*event)?,
                 Work::Returned(ran) => self.take_back(*ran)?,
                 Work::Request(request) => self.act(request)?,
+                Work::Past(scores) => self.take_scores(*scores)?,
                 Work::Tick => {}
                 Work::Stop => break,
             }
@@ -116,6 +123,7 @@ impl Worker {
             }
             if self.ends.as_ref().is_some_and(Ends::are_reached) {
                 self.await_returned(runtime)?;
+                self.await_past(runtime)?;
                 self.finish()?;
                 break;
             }
@@ -139,6 +147,7 @@ impl Worker {
             () = queues.stop.cancelled() => Work::Stop,
             Some(request) = queues.requests.recv() => Work::Request(request),
             ran = self.loans.returned() => Work::Returned(Box::new(ran?)),
+            scores = self.past.read() => Work::Past(Box::new(scores?)),
             event = queues.events.next(open) => event.map_or(Work::Stop, |event| Work::Event(Box::new(event))),
             () = tokio::time::sleep(wait) => Work::Tick,
         })
@@ -199,6 +208,21 @@ impl Worker {
         self.pace.ended(returned.due(), Instant::now());
         let effects = self.machine.take_back(self.clock.now(), returned)?;
         self.execute(effects)
+    }
+
+    fn take_scores(&mut self, scores: Scores) -> Result<()> {
+        let effects = self.machine.give_scores(self.clock.now(), scores);
+        self.execute(effects)
+    }
+
+    /// Waits for the past of risk, before everything is closed.
+    fn await_past(&mut self, runtime: &Handle) -> Result<()> {
+        self.past.begin(runtime);
+        if !self.past.is_awaited() {
+            return Ok(());
+        }
+        let scores = runtime.block_on(self.past.read())?;
+        self.take_scores(scores)
     }
 
     /// Waits for what is lent, before everything is done in place.
