@@ -144,7 +144,7 @@ async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
     audit::create(&plan.config.history.data_dir)?;
     let door = Door::open(&plan.config.history.data_dir, &ground.site, &plan.config.queries).await?;
 
-    let parts = engine(&plan, &ground, &resume, checkpoint).await?;
+    let parts = engine(&plan, &ground, &resume, checkpoint)?;
     if plan.config.kafka.publish {
         output_topics::make(&plan.brokers, &plan.config.kafka.output_prefix, &parts.topic_views).await;
     }
@@ -318,7 +318,7 @@ struct EngineParts {
 }
 
 /// The engine with every query that can run, taken up where the last commit left it.
-async fn engine(
+fn engine(
     plan: &Plan,
     ground: &Ground,
     resume: &Resume,

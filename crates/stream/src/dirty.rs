@@ -55,7 +55,9 @@ mod tests {
 
     fn added(apart: i64, ranges: &[(i64, i64)]) -> Vec<(i64, i64)> {
         let mut dirty = Dirty::new(apart);
-        ranges.iter().for_each(|(from, to)| dirty.add(*from, *to));
+        for (from, to) in ranges {
+            dirty.add(*from, *to);
+        }
         dirty.take()
     }
 
