@@ -80,8 +80,9 @@ class Danger:
         self.devices = {kind: devices_of(bench.site, kind) for kind in ("panic", "ch4", "smoke")}
         self.struck = 0
 
-    def strike(self, name):
-        """Sends one of each, of devices that differ from time to time, and gives their ids."""
+    def strike(self, name, alarmed=frozenset()):
+        """Sends one of each, of devices that are not among those that have alarmed, and gives their ids: gas or smoke at
+        one that has is no alarm of its own."""
         now, producer = int(time.time() * 1000), Producer({"bootstrap.servers": self.bench.brokers})
         bodies = {
             "panic": ("panic", {"kind": "panic"}),
@@ -90,8 +91,8 @@ class Danger:
         }
         ids = {}
         for what, (kind, body) in bodies.items():
-            # Gas at a device that has alarmed already is no alarm of its own.
-            device = self.devices[kind][self.struck % len(self.devices[kind])]
+            fresh = [device for device in self.devices[kind] if device not in alarmed]
+            device = fresh[self.struck % len(fresh)]
             ids[what] = f"{what}-{name}"
             topic = "panic" if kind == "panic" else "iot"
             value = {"id": ids[what], "source": "bench", "time": now, "device": device, **body}
@@ -106,13 +107,15 @@ def changes_after(seq):
         return json.load(answer)["alarms"]
 
 
-def latest_seq():
-    seq = 0
+def so_far():
+    """The last change, and the devices that alarms are of."""
+    seq, alarmed = 0, set()
     while True:
         changes = changes_after(seq)
         if not changes:
-            return seq
+            return seq, alarmed
         seq = max(change["seq"] for change in changes)
+        alarmed |= {change["device"] for change in changes}
 
 
 def seen_after(ids, seq):
@@ -155,10 +158,10 @@ def kills(bench, count):
     seen_after(danger.strike("first"), 0)
     for number in range(count):
         time.sleep(8 + chance.random() * 6)
-        seq = latest_seq()
+        seq, alarmed = so_far()
         engine.send_signal(signal.SIGKILL)
         engine.wait()
-        ids = danger.strike(f"kill-{number}")
+        ids = danger.strike(f"kill-{number}", alarmed)
         engine = bench.run(prefix, *bench.engine(prefix))
         figures.append(seen_after(ids, seq))
         shown = ", ".join(f"{what} {seconds:.2f} s" for what, seconds in figures[-1].items())
