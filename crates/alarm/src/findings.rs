@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use hexwatch_contract::alarm::{AlarmId, Class, ConfirmLevel, Input, Priority, RuleHit, Transition};
 use hexwatch_contract::{Cell, EventTime};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::device::Unfit;
@@ -24,7 +25,7 @@ pub fn stands_for_good(rule: &str) -> bool {
 }
 
 /// One hit as the alarm keeps it.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Finding {
     pub(crate) transition: Transition,
     /// The alarm that the rule names. Where it no longer knows when an episode began, another one takes the hit in.
@@ -40,7 +41,7 @@ pub(crate) struct Finding {
 }
 
 /// What findings say of an alarm.
-#[derive(Clone, PartialEq, Debug)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct Content {
     pub(crate) class: Class,
     pub(crate) priority: Priority,
@@ -266,8 +267,9 @@ impl<'a> Judgement<'a> {
 }
 
 /// The findings of one alarm.
-#[derive(Clone, PartialEq, Debug, Default)]
-pub(crate) struct Findings(Vec<Finding>);
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Findings(Vec<Finding>);
 
 impl Findings {
     /// What follows from them.
@@ -302,6 +304,11 @@ impl Findings {
     }
 
     /// All of them.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Finding> {
+        self.0.iter()
+    }
+
+    /// All of them, to be changed.
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Finding> {
         self.0.iter_mut()
     }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 use hexwatch_contract::EventTime;
 use hexwatch_contract::alarm::{Alarm, AlarmId, RuleHit};
 
+use crate::findings::Finding;
+
 /// So many of a device's latest alarms are looked through before one more is noted.
 const LATEST: usize = 8;
 
@@ -50,6 +52,17 @@ impl Index {
         let here = self.places.get(&(hit.rule.clone(), hit.key.clone(), hit.site.clone()));
         let raised = here.into_iter().flatten().rev().filter(|(raised_at, _)| *raised_at <= hit.at);
         raised.map(|(_, id)| id)
+    }
+
+    /// Notes by what `id` is found once it has `finding`.
+    pub(crate) fn note_finding(&mut self, finding: &Finding, id: &AlarmId) {
+        if let Some(earlier) = &finding.link {
+            self.join(id, earlier);
+        }
+        if let Some(device) = &finding.content.device {
+            self.note_device(device, id);
+        }
+        self.note_alias(finding.named.clone(), id.clone());
     }
 
     /// Notes that findings of `id` speak of `device`. An alarm may stand there twice, but not for each correction.

@@ -20,6 +20,6 @@ mod surroundings;
 pub use action::{Action, ActionError};
 pub use book::{Book, ReplayError, Settings};
 pub use device::DeviceStates;
-pub use findings::stands_for_good;
+pub use findings::{Findings, stands_for_good};
 pub use press::unreadable_press;
 pub use surroundings::{Locate, Surroundings};

@@ -12,7 +12,7 @@ use hexwatch_contract::alarm::{Alarm, AlarmId, RuleHit, Transition};
 use crate::book::Book;
 use crate::device::Unfit;
 use crate::entry::{Entry, Said, WITHDRAWN};
-use crate::findings::{Finding, Upshot, Verdict, opens, stands_for_good};
+use crate::findings::{Finding, Findings, Upshot, Verdict, opens, stands_for_good};
 use crate::likeness::is_like;
 use crate::surroundings::Surroundings;
 
@@ -84,10 +84,25 @@ impl Book {
     /// records behind the others again, and may find something else. Until it is [settled](Book::settle), nobody hears
     /// of what is missed.
     pub fn unsettle<'a>(&mut self, id: &AlarmId, sure: impl Iterator<Item = &'a Alarm>) {
+        let mut findings = Findings::default();
+        sure.for_each(|change| findings.read(change));
+        self.unsettle_but_for(id, findings);
+    }
+
+    /// The same, where `sure` is what was [found](Book::findings) of it by then.
+    pub fn unsettle_but_for(&mut self, id: &AlarmId, sure: Findings) {
         let Some(entry) = self.alarms.get_mut(id) else { return };
+        for finding in sure.iter() {
+            self.index.note_finding(finding, id);
+        }
         entry.is_unsettled = true;
-        entry.findings = crate::findings::Findings::default();
-        sure.for_each(|change| entry.findings.read(change));
+        entry.findings = sure;
+    }
+
+    /// What the rules have found of `id`, as far as it holds.
+    #[must_use]
+    pub fn findings(&self, id: &AlarmId) -> Option<&Findings> {
+        self.alarms.get(id).map(|entry| &entry.findings)
     }
 
     /// Whether what is known of `id` is what was told of it.
@@ -174,15 +189,9 @@ impl Book {
     fn put(&mut self, id: &AlarmId, hit: &RuleHit, named: AlarmId) {
         let doubt = self.unfit(hit);
         let Some(entry) = self.alarms.get_mut(id) else { return };
-        let finding = Finding { doubt, ..Finding::of(hit, named.clone()) };
-        if let Some(earlier) = &finding.link {
-            self.index.join(id, earlier);
-        }
+        let finding = Finding { doubt, ..Finding::of(hit, named) };
+        self.index.note_finding(&finding, id);
         entry.findings.put(finding);
-        if let Some(device) = &hit.device {
-            self.index.note_device(device, id);
-        }
-        self.index.note_alias(named, id.clone());
     }
 
     /// Why the device of `hit` was not to be believed then.
@@ -272,7 +281,11 @@ impl Book {
         let is_confirmed_anew = entry.is_confirmed_anew(&revision.verdict);
         entry.standing.turn(&entry.told, &revision.verdict, is_confirmed_anew);
         entry.told = revision.verdict;
-        entry.alarm = revision.alarm;
+        let before_it = std::mem::replace(&mut entry.alarm, revision.alarm);
+        if entry.is_unsettled {
+            // What has not been found again may have been what made it urgent.
+            entry.alarm.priority = entry.alarm.priority.min(before_it.priority);
+        }
         self.index.move_raise(&entry.alarm, before);
         Some(())
     }

@@ -369,6 +369,20 @@ fn an_alarm_that_was_cleared_just_before_a_restart_is_raised_again_where_it_hold
 }
 
 #[test]
+fn what_may_be_found_again_after_a_restart_keeps_an_alarm_urgent_until_it_is_sure_that_it_is_not() {
+    let mut book = book();
+    let raised = raise(&mut book);
+    let mut escalation = hit("R15", "smoke-1", 0, 61, Transition::Escalate);
+    escalation.priority = Priority::P1;
+    book.apply_hits(std::slice::from_ref(&escalation), at(62));
+    book.unsettle(&raised.alarm_id, [&raised].into_iter());
+    let back = book.apply_hits(&[hit("R15", "smoke-1", 0, 90, Transition::Return)], at(91)).remove(0);
+    assert_eq!((back.state, back.priority), (State::RtnUnack, Priority::P1));
+    let settled = book.settle(&raised.alarm_id, at(92)).unwrap();
+    assert_eq!((settled.transition, settled.priority), (Transition::Return, Priority::P2));
+}
+
+#[test]
 fn a_log_with_a_gap_is_refused() {
     let mut book = book();
     let first = raise(&mut book);

@@ -256,10 +256,10 @@ impl Machine {
         Ok(Some((commit, tell(settled))))
     }
 
-    /// How many rows wait for a commit.
+    /// How many rows wait for a commit, or for scores without which there is none.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.ledger.len()
+        self.ledger.len().max(self.scoring.waiting())
     }
 
     /// Whether what a commit covers is still being read again.

@@ -13,6 +13,8 @@
 //!   size the readers wait, those of safety topics last;
 //! - where the roles are split there is no reader here: connections of workers fill the readers' queues (`workers`), and
 //!   are not read while a queue is full;
+//! - while the past of risk is read (`past`), what it has to hear waits in the machine, and counts as rows that wait for a
+//!   commit;
 //! - `audit` holds reads by persons on their way to the log; a read waits for its place there.
 
 mod arrivals;
@@ -30,6 +32,7 @@ mod loans;
 mod outlet;
 mod output_topics;
 mod pace;
+mod parts;
 mod past;
 pub(crate) mod reading;
 mod restore;
@@ -44,19 +47,17 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
-use hexwatch::machine::{Machine, Parts, Scores, Scoring, State};
+use hexwatch::machine::{Machine, Parts, State};
 use hexwatch_alarm::{Book, Locate, Settings as BookSettings, Surroundings};
 use hexwatch_contract::alarm::Alarm;
 use hexwatch_contract::audit::Audit;
 use hexwatch_contract::site::Places;
-use hexwatch_contract::{Account, Cell, Clock, EventTime, ManualClock, Offsets, SystemClock, Topic};
+use hexwatch_contract::{Account, Cell, Clock, EventTime, ManualClock, SystemClock, Topic};
 use hexwatch_grid::Site;
 use hexwatch_history::{Fsync, History, Resume};
 use hexwatch_ingest::{Brokers, Publisher};
-use hexwatch_risk::Terms;
 use hexwatch_server::{About, Accounts, AppState, Limits, Live, Metrics, check_listen};
-use hexwatch_sql::{Kind, Output, QueryFile};
-use hexwatch_stream::{Checkpoint, Engine, EngineConfig, Registry};
+use hexwatch_stream::Checkpoint;
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -64,19 +65,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{ClockKind, Config};
 use crate::crash_point::{CrashPoint, Own};
-use crate::queries;
 pub(crate) use doors::{parse as parse_query, session};
 
 use arrivals::Arrivals;
 use doors::{Door, Hand, LogSource, Outlines};
 use ends::Ends;
-use health::Sources;
 use incarnation::Incarnation;
 use intake::{Events, Intake};
 use loans::Loans;
 use outlet::Outlet;
 use pace::Pace;
-use past::Past;
 use reading::Reading;
 use worker::{Queues, Summary, Worker};
 use workers::{Reception, Workers};
@@ -144,7 +142,7 @@ async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
     audit::create(&plan.config.history.data_dir)?;
     let door = Door::open(&plan.config.history.data_dir, &ground.site, &plan.config.queries).await?;
 
-    let parts = engine(&plan, &ground, &resume, checkpoint)?;
+    let parts = parts::engine(&plan, &ground, &resume, checkpoint)?;
     if plan.config.kafka.publish {
         output_topics::make(&plan.brokers, &plan.config.kafka.output_prefix, &parts.topic_views).await;
     }
@@ -303,115 +301,6 @@ fn ground(plan: &Plan) -> Result<Ground> {
 fn state_of(resume: &Resume) -> Result<Option<State>> {
     State::read(resume.number, &resume.state)
         .context("reading the checkpoint: it was written by another version; start from an empty data folder")
-}
-
-/// The engine, and what belongs to its queries.
-struct EngineParts {
-    engine: Engine,
-    scoring: Scoring,
-    past: Past,
-    sources: Sources,
-    /// The columns that identify a row of each query.
-    view_keys: BTreeMap<Arc<str>, Vec<String>>,
-    /// The views whose rows go to a topic.
-    topic_views: Vec<String>,
-}
-
-/// The engine with every query that can run, taken up where the last commit left it.
-fn engine(
-    plan: &Plan,
-    ground: &Ground,
-    resume: &Resume,
-    checkpoint: Option<&Checkpoint>,
-) -> Result<EngineParts> {
-    let settings = &plan.config;
-    let terms: Option<Terms> =
-        if settings.queries.risk { Some(queries::terms(&settings.queries.dir)?) } else { None };
-    let scores =
-        terms.map(|terms| Scores::new(terms, settings.time.correction_horizon, &ground.site)).transpose()?;
-    let (files, mut statuses) = parse(queries::live(&settings.queries)?, settings);
-    let risk_queries = scores.as_ref().map(|scores| scores.queries().to_vec()).unwrap_or_default();
-    let all: Vec<QueryFile> = files.iter().cloned().chain(risk_queries).collect();
-    let registry = registry(&ground.site)?;
-    // The engine plans its queries on a runtime of its own, which must not begin within this one.
-    let built = tokio::task::block_in_place(|| Engine::new(engine_config(settings), &registry, &all));
-    let (mut engine, refusals) = built?;
-    for refusal in refusals {
-        tracing::warn!("{refusal}");
-        statuses.push(queries::refused(&refusal.file, refusal.to_string()));
-    }
-    let refused: Vec<String> = statuses.iter().map(|status| status.name.clone()).collect();
-    statuses.extend(files.iter().filter(|file| !refused.contains(&file.name)).map(doors::status));
-    if let Some(checkpoint) = checkpoint {
-        engine.restore(checkpoint.clone());
-    }
-    if let Some(scores) = &scores {
-        ground.live.keep_cells(scores.own_cells(), scores.corrected_for());
-    }
-    let watermark = checkpoint.and_then(|checkpoint| checkpoint.watermark);
-    let (scoring, past) = scoring(plan, ground, scores, watermark, &resume.offsets);
-    let goes_to_a_topic = |file: &&QueryFile| file.kind == Kind::View && file.output == Output::Topic;
-    Ok(EngineParts {
-        engine,
-        scoring,
-        past,
-        sources: Sources::new(statuses, ground.outlet.clone()),
-        view_keys: all.iter().map(|file| (Arc::from(file.name.as_str()), file.key.clone())).collect(),
-        topic_views: all.iter().filter(goes_to_a_topic).map(|file| file.name.clone()).collect(),
-    })
-}
-
-/// Who scores risk, and the past that the last commit at `watermark` left of it, with all records below `done`.
-fn scoring(
-    plan: &Plan,
-    ground: &Ground,
-    scores: Option<Scores>,
-    watermark: Option<EventTime>,
-    done: &Offsets,
-) -> (Scoring, Past) {
-    let Some(mut scores) = scores else { return (Scoring::default(), Past::default()) };
-    let Some(watermark) = watermark else { return (Scoring::by(scores), Past::default()) };
-    let scoring = Scoring::awaiting(&scores);
-    let (folder, site, done) = (plan.config.history.data_dir.clone(), Arc::clone(&ground.site), done.clone());
-    let past = async move {
-        let session = doors::session(&folder, &site, doors::SERVER_QUERY_MEMORY).await?;
-        restore::restore_scores(&mut scores, &session, watermark, &done).await?;
-        Ok(scores)
-    };
-    (scoring, Past::of(past))
-}
-
-/// Parses files; those whose header is wrong are told of, and the others go on.
-fn parse(texts: Vec<queries::Text>, config: &Config) -> (Vec<QueryFile>, Vec<hexwatch_server::QueryStatus>) {
-    let (mut files, mut refused) = (Vec::new(), Vec::new());
-    for (path, text) in texts {
-        match doors::parse(&path, &text, &config.queries.parameters) {
-            Ok(file) => files.push(file),
-            Err(error) => {
-                tracing::warn!("{error}");
-                refused.push(queries::refused(&path, error.to_string()));
-            }
-        }
-    }
-    (files, refused)
-}
-
-fn engine_config(config: &Config) -> EngineConfig {
-    EngineConfig {
-        lateness: config.time.lateness_by_topic.clone(),
-        default_lateness: config.time.lateness,
-        correction_horizon: config.time.correction_horizon,
-        idle_timeout: config.time.idle_timeout,
-    }
-}
-
-fn registry(site: &Arc<Site>) -> Result<Registry> {
-    let tables = hexwatch_sql::catalog::site_rows(site)?;
-    Ok(Registry {
-        devices: site.devices().to_vec(),
-        places: Arc::<Site>::clone(site),
-        tables: tables.into_iter().map(|(name, rows)| (name.to_owned(), rows)).collect(),
-    })
 }
 
 /// The book as its log and the last commit left it.

@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use hexwatch_alarm::{Book, stands_for_good};
+use hexwatch_alarm::{Book, Findings, stands_for_good};
 use hexwatch_contract::alarm::{Alarm, AlarmId, Transition};
 use hexwatch_contract::{EventTime, Partition};
 use hexwatch_stream::Input;
@@ -18,12 +18,16 @@ use serde::{Deserialize, Serialize};
 use super::state::State;
 
 /// What is not sure of one alarm.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Doubt {
     /// The last change of its site that is sure.
     sure_until: u64,
     /// The latest event time of those that are not.
     at: EventTime,
+    /// What the rules had found of it by the last commit that it was carried through. The records behind that are not
+    /// read again, so it is sure, whatever the changes in the log say.
+    #[serde(default)]
+    found: Option<Findings>,
 }
 
 /// Alarms of which the rules have not found again what was told.
@@ -60,7 +64,7 @@ impl Unsure {
                 && runs(&change.rule)
         };
         for change in changes.iter().filter(|change| is_found(change) && !is_covered(change)) {
-            let fresh = Doubt { sure_until: change.seq - 1, at: change.changed_at };
+            let fresh = Doubt { sure_until: change.seq - 1, at: change.changed_at, found: None };
             let doubt = unsure.doubts.entry(change.alarm_id.clone()).or_insert(fresh);
             doubt.at = doubt.at.max(change.changed_at);
         }
@@ -80,11 +84,14 @@ impl Unsure {
             }
         }
         for (id, sure) in sure {
-            book.unsettle(id, sure.into_iter());
+            match self.doubts.get(id).and_then(|doubt| doubt.found.clone()) {
+                Some(found) => book.unsettle_but_for(id, found),
+                None => book.unsettle(id, sure.into_iter()),
+            }
         }
     }
 
-    /// For the next commit: what is still in doubt. What is known now as it was told is not.
+    /// For the next commit: what is still in doubt, and what was found of it. What is known now as it was told is not.
     pub(super) fn doubts(&mut self, book: &mut Book, now: EventTime) -> BTreeMap<AlarmId, Doubt> {
         self.doubts.retain(|id, _| {
             let is_found_again = book.is_as_told(id);
@@ -94,6 +101,9 @@ impl Unsure {
             }
             !is_found_again
         });
+        for (id, doubt) in &mut self.doubts {
+            doubt.found = book.findings(id).cloned();
+        }
         self.doubts.clone()
     }
 
@@ -134,5 +144,85 @@ impl Unsure {
         self.doubts = others;
         let over: BTreeMap<AlarmId, Doubt> = over;
         over.keys().filter_map(|id| book.settle(id, now)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a panic is the failure")]
+
+    use hexwatch_alarm::{Settings, Surroundings};
+    use hexwatch_contract::Cell;
+    use hexwatch_contract::alarm::{Class, ConfirmLevel, Input as Record, Priority, RuleHit};
+    use hexwatch_stream::Checkpoint;
+    use serde_json::Map;
+
+    use super::*;
+
+    fn at(second: i64) -> EventTime {
+        EventTime::from_millis(second * 1_000)
+    }
+
+    fn hit(transition: Transition, priority: Priority, second: i64) -> RuleHit {
+        RuleHit {
+            rule: "R15".into(),
+            rule_version: 1,
+            class: Class::Fire,
+            key: "smoke-1".to_owned(),
+            window_start: at(0),
+            at: at(second),
+            transition,
+            priority,
+            confirm_level: ConfirmLevel::Single,
+            site: "s".to_owned(),
+            device: None,
+            cell: None,
+            lon: None,
+            lat: None,
+            inputs: vec![Record {
+                topic: "iot".into(),
+                partition: 0,
+                offset: second,
+                id: format!("r{second}"),
+                role: "smoke".into(),
+            }],
+            measured: Map::new(),
+            drill: false,
+        }
+    }
+
+    /// A process that takes up after `log`, where the last commit had the changes up to `told`.
+    fn restarted(log: &[Alarm], told: u64, doubts: BTreeMap<AlarmId, Doubt>) -> (Book, Unsure) {
+        let around = |_: Cell| Surroundings::default();
+        let mut book = Book::replay(Settings::default(), around, log).unwrap();
+        let engine = Checkpoint { watermark: None, partitions: Vec::new(), absences: Vec::new() };
+        let told = Some(BTreeMap::from([("s".to_owned(), told)]));
+        let last = State { engine, devices: book.device_states(), told, unsure: doubts, has_gap: false };
+        let unsure = Unsure::after(log, Some(&last), |_| true);
+        unsure.unsettle(&mut book, log);
+        (book, unsure)
+    }
+
+    #[test]
+    fn what_is_found_again_after_a_restart_outlives_the_next_one() {
+        let escalation = hit(Transition::Escalate, Priority::P1, 61);
+        let (mut book, _) = restarted(&[], 0, BTreeMap::new());
+        let mut log = book.apply_hits(&[hit(Transition::Raise, Priority::P2, 1)], at(2));
+        log.extend(book.apply_hits(std::slice::from_ref(&escalation), at(62)));
+
+        // The raise alone was committed. What follows comes in another order this time.
+        let (mut book, mut unsure) = restarted(&log, 1, BTreeMap::new());
+        log.extend(book.apply_hits(&[hit(Transition::Return, Priority::P2, 90)], at(91)));
+        assert_eq!(log[2].priority, Priority::P1, "an escalation that may still be found again stands");
+        assert!(book.apply_hits(std::slice::from_ref(&escalation), at(92)).is_empty());
+        let doubts = unsure.doubts(&mut book, at(93));
+        assert_eq!(doubts.len(), 1, "the return was told without the escalation's record");
+
+        // All of that is committed, and never read again.
+        let (mut book, mut unsure) = restarted(&log, 3, doubts);
+        let last = unsure.finish(&mut book, at(200)).remove(0);
+        assert_eq!((last.transition, last.priority), (Transition::Return, Priority::P1));
+        assert_eq!(last.inputs.len(), 3);
+        assert!(unsure.doubts(&mut book, at(201)).is_empty());
     }
 }
