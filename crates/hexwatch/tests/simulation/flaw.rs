@@ -21,6 +21,8 @@ pub(crate) enum Flaw {
     NobodyFenced,
     /// A commit does not wait for what is on its way to Kafka.
     CommitBeforeDelivery,
+    /// A commit does not keep what was found of an alarm that is still in doubt.
+    FindingsForgotten,
     /// A restart does not take unfinished rows of derived tables back.
     NothingTakenBack,
 }

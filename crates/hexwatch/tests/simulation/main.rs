@@ -28,7 +28,7 @@ use hexwatch_stream::Engine;
 
 use flaw::Flaw;
 use outcome::Outcome;
-use world::World;
+use world::{Kind, World};
 
 /// As in the binary: a schedule is a great many small rows.
 #[global_allocator]
@@ -36,6 +36,9 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// How many schedules one world sees.
 const SCHEDULES_A_WORLD: u64 = 200;
+
+/// One schedule of a fire for so many others: its rules cost as much more.
+const SCHEDULES_FOR_A_FIRE: u64 = 50;
 
 /// A schedule that broke a promise.
 struct Failure {
@@ -48,23 +51,22 @@ struct Stage {
     world: World,
     straight: Outcome,
     engine: Option<Engine>,
-    output: &'static str,
+    kind: Kind,
 }
 
 impl Stage {
-    fn new(number: u64, mut engines: impl FnMut(&'static str) -> Engine) -> Self {
-        let output = if number.is_multiple_of(2) { "table" } else { "topic" };
-        let world = World::new(number);
-        let ended = schedule::straight(&world, engines(output));
+    fn new(number: u64, kind: Kind, mut engines: impl FnMut(Kind) -> Engine) -> Self {
+        let world = World::new(number, kind);
+        let ended = schedule::straight(&world, engines(kind));
         let straight = ended.outcome.unwrap_or_else(|what| panic!("world {number}, without a fault: {what}"));
         let records: usize = world.logs.iter().map(world::Log::len).sum();
         assert!(ended.account.balances(), "world {number}: {:?}", ended.account);
         assert_eq!(ended.account.read, records as u64, "world {number}");
-        Self { world, straight, engine: ended.engine, output }
+        Self { world, straight, engine: ended.engine, kind }
     }
 
     fn check(&mut self, seed: u64, flaw: Flaw, is_traced: bool) -> (Result<(), String>, Vec<String>) {
-        let engine = self.engine.take().unwrap_or_else(|| world::engine(self.output));
+        let engine = self.engine.take().unwrap_or_else(|| world::engine(self.kind));
         let ended = schedule::faulty(&self.world, engine, seed, flaw, is_traced);
         self.engine = ended.engine;
         let outcome = ended
@@ -74,8 +76,17 @@ impl Stage {
     }
 }
 
-/// Runs the schedules of `seeds` on all cores until one fails.
-fn run(seeds: std::ops::Range<u64>, flaw: Flaw) -> Option<Failure> {
+/// The usual worlds, in turn.
+fn usual(world: u64) -> Kind {
+    if world.is_multiple_of(2) { Kind::Table } else { Kind::Topic }
+}
+
+fn fire(_: u64) -> Kind {
+    Kind::Fire
+}
+
+/// Runs the schedules of `seeds` on all cores until one fails. `kind_of` tells what happens in a world.
+fn run(seeds: std::ops::Range<u64>, kind_of: fn(u64) -> Kind, flaw: Flaw) -> Option<Failure> {
     let (next, failed) = (AtomicU64::new(seeds.start / SCHEDULES_A_WORLD), Mutex::new(None));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let work = || {
@@ -86,7 +97,7 @@ fn run(seeds: std::ops::Range<u64>, flaw: Flaw) -> Option<Failure> {
             if first >= seeds.end {
                 break;
             }
-            let mut stage = Stage::new(number, |output| engines.take(output));
+            let mut stage = Stage::new(number, kind_of(number), |kind| engines.take(kind));
             for seed in first.max(seeds.start)..(first + SCHEDULES_A_WORLD).min(seeds.end) {
                 if let (Err(what), _) = stage.check(seed, flaw, false) {
                     let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
@@ -94,7 +105,7 @@ fn run(seeds: std::ops::Range<u64>, flaw: Flaw) -> Option<Failure> {
                     return;
                 }
             }
-            engines.put_back(stage.output, stage.engine);
+            engines.put_back(stage.kind, stage.engine);
         }
     };
     std::thread::scope(|scope| {
@@ -106,17 +117,17 @@ fn run(seeds: std::ops::Range<u64>, flaw: Flaw) -> Option<Failure> {
     failed.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// One engine for each output: planning its queries takes longer than many schedules.
+/// One engine for each kind of world: planning its queries takes longer than many schedules.
 #[derive(Default)]
-struct Engines(std::collections::BTreeMap<&'static str, Engine>);
+struct Engines(std::collections::BTreeMap<Kind, Engine>);
 
 impl Engines {
-    fn take(&mut self, output: &'static str) -> Engine {
-        self.0.remove(output).unwrap_or_else(|| world::engine(output))
+    fn take(&mut self, kind: Kind) -> Engine {
+        self.0.remove(&kind).unwrap_or_else(|| world::engine(kind))
     }
 
-    fn put_back(&mut self, output: &'static str, engine: Option<Engine>) {
-        self.0.extend(engine.map(|engine| (output, engine)));
+    fn put_back(&mut self, kind: Kind, engine: Option<Engine>) {
+        self.0.extend(engine.map(|engine| (kind, engine)));
     }
 }
 
@@ -126,8 +137,9 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.replace('_', "").parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
 }
 
-fn replay(seed: u64) {
-    let mut stage = Stage::new(seed / SCHEDULES_A_WORLD, world::engine);
+fn replay(seed: u64, kind_of: fn(u64) -> Kind) {
+    let number = seed / SCHEDULES_A_WORLD;
+    let mut stage = Stage::new(number, kind_of(number), world::engine);
     for log in &stage.world.logs {
         println!("{}", log.shown());
     }
@@ -142,14 +154,26 @@ fn replay(seed: u64) {
 
 #[test]
 fn every_schedule_ends_in_what_one_straight_run_gives() {
+    live_through(schedules(), usual, "every_schedule_ends");
+}
+
+#[test]
+fn every_schedule_of_a_fire_ends_in_what_one_straight_run_gives() {
+    live_through(schedules() / SCHEDULES_FOR_A_FIRE, fire, "every_schedule_of_a_fire");
+}
+
+fn schedules() -> u64 {
+    number("HEXWATCH_SCHEDULES").unwrap_or(100_000)
+}
+
+fn live_through(schedules: u64, kind_of: fn(u64) -> Kind, test: &str) {
     if let Some(seed) = number("HEXWATCH_SEED") {
-        return replay(seed);
+        return replay(seed, kind_of);
     }
-    let schedules = number("HEXWATCH_SCHEDULES").unwrap_or(100_000);
-    if let Some(Failure { seed, what }) = run(0..schedules, Flaw::None) {
+    if let Some(Failure { seed, what }) = run(0..schedules, kind_of, Flaw::None) {
         panic!(
             "schedule {seed}: {what}\nreplay it with its trace: HEXWATCH_SEED={seed} \
-             cargo test -p hexwatch --test simulation every_schedule -- --nocapture"
+             cargo test -p hexwatch --test simulation {test} -- --nocapture"
         );
     }
 }
@@ -158,7 +182,11 @@ fn every_schedule_ends_in_what_one_straight_run_gives() {
 const NOTICED_WITHIN: u64 = 5_000;
 
 fn assert_noticed(flaw: Flaw) {
-    let failure = run(0..NOTICED_WITHIN, flaw);
+    assert_noticed_in(usual, flaw);
+}
+
+fn assert_noticed_in(kind_of: fn(u64) -> Kind, flaw: Flaw) {
+    let failure = run(0..NOTICED_WITHIN, kind_of, flaw);
     let Failure { seed, what } = failure.unwrap_or_else(|| panic!("{flaw:?} was not noticed"));
     println!("{flaw:?}: schedule {seed}: {what}");
 }
@@ -201,6 +229,11 @@ fn a_zombie_that_nobody_fences_is_noticed() {
 #[test]
 fn a_commit_that_does_not_wait_for_kafka_is_noticed() {
     assert_noticed(Flaw::CommitBeforeDelivery);
+}
+
+#[test]
+fn findings_of_a_doubted_alarm_that_no_commit_keeps_are_noticed() {
+    assert_noticed_in(fire, Flaw::FindingsForgotten);
 }
 
 #[test]

@@ -38,6 +38,8 @@ struct Run<'w> {
     zombie: Option<Committer>,
     /// How long a pause of the process may be, in milliseconds.
     longest_pause: i64,
+    /// Whether nobody hears where a partition ends, as where records come without a break.
+    is_endless: bool,
 }
 
 /// What became of a run; the engine can be used again.
@@ -60,6 +62,7 @@ pub(crate) fn faulty(world: &World, engine: Engine, seed: u64, flaw: Flaw, is_tr
     let faults = Faults::new(Chance::new(seed, 1 << 32), is_traced);
     let mut run = Run::new(world, engine, faults, flaw);
     run.longest_pause = [1_000, 8_000, 70_000][run.faults.chance.below(3)];
+    run.is_endless = seed % 4 == 3;
     // What falls idle after the last fault must have the time for it.
     run.latest = world.last + LAST_FAULT;
     let outcome = run.live_through_faults();
@@ -81,6 +84,7 @@ impl<'w> Run<'w> {
             process: None,
             zombie: None,
             longest_pause: 0,
+            is_endless: false,
         }
     }
 
@@ -116,7 +120,7 @@ impl<'w> Run<'w> {
             }
         }
         self.faults.cease();
-        (self.zombie, self.latest) = (None, self.world.end);
+        (self.zombie, self.latest, self.is_endless) = (None, self.world.end, false);
         if self.process.is_none() {
             self.start_again()?;
         }
@@ -201,6 +205,7 @@ impl<'w> Run<'w> {
             faults: &mut self.faults,
             account: &mut self.account,
             flaw: self.flaw,
+            is_endless: self.is_endless,
             now: self.now,
         };
         what(process, self.world, &mut surface)
@@ -215,6 +220,7 @@ impl<'w> Run<'w> {
             faults: &mut self.faults,
             account: &mut self.account,
             flaw: self.flaw,
+            is_endless: self.is_endless,
             now: self.now,
         };
         match Process::start(engine.renewed(), self.world, &mut surface) {

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use arrow::json::ReaderBuilder;
 use hexwatch_contract::site::{Device, Place, Places};
 use hexwatch_contract::{
-    Cell, Chunk, DeadLetter, EventBatch, EventTime, Partition, Position, Stage, Topic, event,
+    Cell, Chunk, DeadLetter, EventBatch, EventTime, Partition, Position, Stage, Topic, catalog, event,
 };
 use hexwatch_sql::QueryFile;
 use hexwatch_stream::{Engine, EngineConfig, Registry};
@@ -62,6 +63,12 @@ SELECT
 FROM absence('iot')
 ";
 
+const FIRE: [(&str, &str); 3] = [
+    ("r15_smoke", include_str!("../../../../queries/rules/r15_smoke.sql")),
+    ("r15_smoke_confirmed", include_str!("../../../../queries/rules/r15_smoke_confirmed.sql")),
+    ("r15_smoke_not_reset", include_str!("../../../../queries/rules/r15_smoke_not_reset.sql")),
+];
+
 const HEAT: &str = "\
 -- title: Events per cell in 20 s
 -- kind: view
@@ -77,16 +84,32 @@ FROM (SELECT cell, \"time\" FROM iot UNION ALL SELECT cell, \"time\" FROM panic)
 GROUP BY cell, date_bin(INTERVAL '20 seconds', \"time\")
 ";
 
-/// The rules as the product has it, and the smallest of the other shapes. `output` is where the view's rows go.
-pub(crate) fn files(output: &str) -> Vec<QueryFile> {
+/// What happens in a world, and which rules look at it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(crate) enum Kind {
+    /// Gas and silence, by the smallest of rules; the view's rows go to a table.
+    Table,
+    /// The same, and they go to a topic.
+    Topic,
+    /// Fire, by the product's own rules, which look back far and cost accordingly.
+    Fire,
+}
+
+/// The rules as the product has them, and the smallest of the other shapes.
+pub(crate) fn files(kind: Kind) -> Vec<QueryFile> {
     let panic = include_str!("../../../../queries/rules/r10_panic.sql");
-    let heat = HEAT.replace("OUTPUT", output);
-    let files = [("r10_panic", panic), ("r13_gas", GAS), ("r17_silent", SILENT), ("heat", heat.as_str())];
-    files.map(|(name, text)| QueryFile::parse(&format!("{name}.sql"), text).unwrap()).to_vec()
+    let heat = HEAT.replace("OUTPUT", if kind == Kind::Topic { "topic" } else { "table" });
+    let mut files = vec![("r10_panic", panic), ("heat", heat.as_str())];
+    if kind == Kind::Fire {
+        files.extend(FIRE);
+    } else {
+        files.extend([("r13_gas", GAS), ("r17_silent", SILENT)]);
+    }
+    files.iter().map(|(name, text)| QueryFile::parse(&format!("{name}.sql"), text).unwrap()).collect()
 }
 
 /// An engine over [`files`].
-pub(crate) fn engine(output: &str) -> Engine {
+pub(crate) fn engine(kind: Kind) -> Engine {
     let config = EngineConfig {
         lateness: BTreeMap::from([(Topic::Panic, Duration::from_secs(2))]),
         default_lateness: Duration::from_millis(LATENESS.unsigned_abs()),
@@ -96,9 +119,9 @@ pub(crate) fn engine(output: &str) -> Engine {
     let registry = Registry {
         devices: DEVICES.iter().map(device).collect(),
         places: Arc::new(Map),
-        tables: BTreeMap::new(),
+        tables: BTreeMap::from([("devices".to_owned(), RecordBatch::new_empty(catalog::devices()))]),
     };
-    let (engine, refusals) = Engine::new(config, &registry, &files(output)).unwrap();
+    let (engine, refusals) = Engine::new(config, &registry, &files(kind)).unwrap();
     assert!(refusals.is_empty(), "{refusals:?}");
     engine
 }
@@ -172,11 +195,11 @@ pub(crate) struct World {
 }
 
 impl World {
-    pub(crate) fn new(number: u64) -> Self {
+    pub(crate) fn new(number: u64, kind: Kind) -> Self {
         let start = EventTime::parse_rfc3339("2026-05-11T01:00:00Z").unwrap();
         let logs = (0..).zip(DEVICES).map(|(stream, (topic, number_of, device, ..))| {
             let mut chance = Chance::new(number, stream);
-            let records = records(topic, device, start.millis(), &mut chance);
+            let records = records(kind, device, topic, start.millis(), &mut chance);
             Log::new(topic, number_of, device, &records)
         });
         let after = |millis| EventTime::from_millis(start.millis() + millis);
@@ -185,7 +208,7 @@ impl World {
 }
 
 /// What one device sends, in the order in which it arrives.
-fn records(topic: Topic, device: &str, start: i64, chance: &mut Chance) -> Vec<Record> {
+fn records(kind: Kind, device: &str, topic: Topic, start: i64, chance: &mut Chance) -> Vec<Record> {
     let mut records: Vec<Record> = Vec::new();
     let (mut now, mut latest) = (start + chance.between(0, 15_000), i64::MIN);
     while now < start + SPAN {
@@ -201,7 +224,7 @@ fn records(topic: Topic, device: &str, start: i64, chance: &mut Chance) -> Vec<R
             let delay = if latest == i64::MIN { delay.min(LATENESS) } else { delay };
             // Too late for its own partition, whatever happened elsewhere.
             let time = if delay > HORIZON_MS { latest - delay } else { now - delay };
-            Record { produced: now, time, body: Some(body(topic, chance)), id }
+            Record { produced: now, time, body: Some(body(kind, topic, chance)), id }
         };
         if record.body.is_some() && record.time <= now {
             latest = latest.max(record.time);
@@ -218,9 +241,14 @@ fn gap(topic: Topic, chance: &mut Chance) -> i64 {
 }
 
 /// What a record says.
-fn body(topic: Topic, chance: &mut Chance) -> Value {
+fn body(kind: Kind, topic: Topic, chance: &mut Chance) -> Value {
+    if kind == Kind::Fire && topic == Topic::Iot {
+        let state = ["alarm", "alarm", "normal", "normal", "fault"][chance.below(5)];
+        return json!({ "property": "smoke_obscuration", "state": state });
+    }
     if topic == Topic::Panic {
-        let kind = ["panic", "panic", "medical", "test"][chance.below(4)];
+        let button = if kind == Kind::Fire { "fire_manual" } else { "panic" };
+        let kind = [button, "panic", "medical", "test"][chance.below(4)];
         return json!({ "kind": kind });
     }
     match chance.below(8) {
@@ -257,7 +285,7 @@ impl Log {
         let mut decoder = ReaderBuilder::new(event::schema(topic)).build_decoder().unwrap();
         decoder.serialize(&rows).unwrap();
         let records_of = decoder.flush().unwrap();
-        let batch = records_of.unwrap_or_else(|| arrow::array::RecordBatch::new_empty(event::schema(topic)));
+        let batch = records_of.unwrap_or_else(|| RecordBatch::new_empty(event::schema(topic)));
         Self {
             partition,
             topic,
