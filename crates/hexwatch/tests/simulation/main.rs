@@ -38,7 +38,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const SCHEDULES_A_WORLD: u64 = 200;
 
 /// One schedule of a fire for so many others: its rules cost as much more.
-const SCHEDULES_FOR_A_FIRE: u64 = 50;
+const SCHEDULES_FOR_A_FIRE: u64 = 100;
 
 /// A schedule that broke a promise.
 struct Failure {
