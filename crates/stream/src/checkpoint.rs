@@ -63,11 +63,23 @@ pub(crate) struct Place {
     pub(crate) next_offset: Option<i64>,
     /// Chunks that still feed something open, oldest first.
     marks: VecDeque<Mark>,
+    /// Where it stood at the point to which everything is being brought, with its watermark then.
+    point: Option<(Option<i64>, EventTime)>,
 }
 
 impl Place {
     pub(crate) fn new(topic: Topic) -> Self {
-        Self { topic, next_offset: None, marks: VecDeque::new() }
+        Self { topic, next_offset: None, marks: VecDeque::new(), point: None }
+    }
+
+    /// Takes note of the point to which everything is being brought: chunks that come now lie beyond it.
+    pub(crate) fn close(&mut self, watermark: EventTime) {
+        self.point = Some((self.next_offset, watermark));
+    }
+
+    /// Everything has been brought there.
+    pub(crate) fn reopen(&mut self) {
+        self.point = None;
     }
 
     /// Notes a chunk whose latest row is of `latest`, taken at `watermark_before`.
@@ -97,10 +109,12 @@ impl Place {
 
     /// Where to take up; `None` before the first chunk.
     pub(crate) fn resumption(&self, partition: &Partition, watermark: EventTime) -> Option<Resumption> {
-        let next_offset = self.next_offset?;
+        let (next_offset, watermark) = self.point.unwrap_or((self.next_offset, watermark));
+        let next_offset = next_offset?;
         let (replay_from, watermark) = self
             .marks
             .front()
+            .filter(|mark| mark.first_offset < next_offset)
             .map_or((next_offset, watermark), |mark| (mark.first_offset, mark.watermark_before));
         let watermark = known(watermark);
         Some(Resumption {

@@ -36,6 +36,9 @@ pub struct Effects {
     /// The merged watermark, where it moved. Up to here the queries have given whose rows wait for nothing; the others
     /// may still be at it.
     pub filtered: Option<EventTime>,
+    /// Whether the hits follow from rows beyond the point to which everything is being brought: those rows are in no
+    /// checkpoint of that point, and a restart there finds the hits again.
+    pub is_beyond: bool,
 }
 
 impl Effects {
@@ -52,6 +55,7 @@ impl Effects {
         self.rows.extend(later.rows);
         self.watermark = later.watermark.or(self.watermark);
         self.filtered = later.filtered.or(self.filtered);
+        self.is_beyond |= later.is_beyond;
     }
 }
 

@@ -1,11 +1,13 @@
 //! The engine: a pure step machine. It does no IO and reads no clock; the same inputs give the same
 //! effects. It lives on a thread of its own: a step runs its queries to the end before it returns, or they are lent to
-//! whoever runs them meanwhile (`settling`). What a restart has to read again stands in `restart`.
+//! whoever runs them meanwhile (`settling`). What a restart has to read again stands in `restart`, how everything comes to
+//! one point for a checkpoint in `point`.
 
+mod point;
 mod restart;
 mod settling;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +99,8 @@ pub struct Engine {
     finished: bool,
     /// Whether everything is brought to one point: see [`Engine::close`].
     closing: bool,
+    /// Rows beyond that point, as they were admitted.
+    beyond: VecDeque<(Topic, Admitted)>,
     /// Up to here every query has given, and that was told.
     given: EventTime,
     /// Up to here the filters have given, and that was told.
@@ -151,6 +155,7 @@ impl Engine {
             restart: Restart::default(),
             finished: false,
             closing: false,
+            beyond: VecDeque::new(),
             given: EventTime::MIN,
             filtered: EventTime::MIN,
             dropped: EventTime::MIN,
@@ -244,6 +249,9 @@ impl Engine {
                 }
             }
             self.watermarks.assign(partition.clone(), topic, self.lateness(topic), watermark, now);
+            if self.closing {
+                place.close(watermark);
+            }
             self.places.insert(partition, place);
         }
     }
@@ -262,7 +270,7 @@ impl Engine {
 
     fn admit(&mut self, chunk: Chunk, now: EventTime, effects: &mut Effects) -> Result<(), StreamError> {
         let admitted = self.judge(chunk, now)?;
-        self.feed(admitted, false, effects)
+        self.feed(admitted, &|group, topic, records| group.take(topic, records, false), effects)
     }
 
     /// Decides which rows of a chunk count.
@@ -286,11 +294,11 @@ impl Engine {
         Ok((topic, admitted))
     }
 
-    /// Hands admitted rows to the queries; `again`: they were handed to them before a restart.
+    /// Hands admitted rows to the queries, to the groups of them by `hand`.
     fn feed(
         &mut self,
         (topic, admitted): (Topic, Admitted),
-        again: bool,
+        hand: &dyn Fn(&mut Group, Topic, &RecordBatch),
         effects: &mut Effects,
     ) -> Result<(), StreamError> {
         effects.accounts.push((topic, admitted.account));
@@ -300,7 +308,7 @@ impl Engine {
             query.take(topic, &rows.records).map_err(failed(&query.name))?;
         }
         for group in &mut self.groups {
-            group.take(topic, &rows.records, again);
+            hand(group, topic, &rows.records);
         }
         effects.admitted.push(rows);
         Ok(())

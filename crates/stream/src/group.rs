@@ -4,6 +4,8 @@
 //! their tray away, so that somebody else can run them while the engine takes more. What a group gives follows from
 //! its own rows and watermarks alone, so it is the same whoever runs it, and when.
 
+mod loan;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,171 +22,21 @@ use crate::hit::hits;
 use crate::query::{Query, Told};
 use crate::rows::Changes;
 
-/// The queries of a group, with the silences that they read.
-#[derive(Default)]
-struct Members {
-    queries: Vec<Query>,
-    silences: BTreeMap<Topic, Silences>,
-}
-
-/// Admitted rows on their way to a group.
-#[derive(Default)]
-struct Tray {
-    batches: Vec<(Topic, RecordBatch)>,
-    rows: usize,
-}
+pub(crate) use self::loan::Until;
+pub use self::loan::{Due, Loan, Returned};
+use self::loan::{Errand, Members, Tray};
 
 /// So many rows are taken out of a tray although nothing may be given yet: queries keep less of them than a tray does.
 const FULL_TRAY: usize = 16_384;
 
-/// How far results are to be given.
-#[derive(Clone, Debug)]
-pub(crate) struct Until {
-    /// The merged watermark that it counts as.
-    pub(crate) merged: EventTime,
-    /// The watermark for the queries: beyond all time where there is no more to come.
-    pub(crate) watermark: EventTime,
-    /// Silences are seen up to here.
-    pub(crate) known: EventTime,
-    /// The lateness of queries that declare none.
-    pub(crate) lateness: Duration,
-    /// For how long results are corrected.
-    pub(crate) horizon: Duration,
-}
-
-impl Until {
-    /// The watermark of a query that waits `lateness` behind the latest rows instead of the usual.
-    fn for_lateness(&self, lateness: Option<Duration>) -> EventTime {
-        let is_moment = self.watermark < EventTime::MAX && self.watermark > EventTime::MIN;
-        match lateness {
-            Some(lateness) if is_moment => self.watermark + self.lateness - lateness,
-            _ => self.watermark,
-        }
-    }
-}
-
-/// A group of queries that something is due of: rows wait for them, or the watermark has moved.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub struct Due {
-    /// Which group.
-    pub group: usize,
-    /// Whether a rule among them speaks at once, whatever the watermark.
-    pub is_urgent: bool,
-}
-
-/// What a run is to do beside taking the rows.
-#[derive(Clone, Debug)]
-enum Errand {
-    /// No more: what was given before a restart has not been read again.
-    Take,
-    /// To give once more what was given before it, up to this watermark, to nobody.
-    Rebuild(Until),
-    /// To give what is due.
-    Give(Until),
-}
-
-/// A group's queries with the rows that wait for them, on loan to whoever runs them.
-#[must_use = "what is lent has to come back"]
-pub struct Loan {
-    due: Due,
-    members: Members,
-    tray: Tray,
-    errand: Errand,
-}
-
-/// A loan after it was run.
-#[must_use = "what is lent has to come back"]
-pub struct Returned {
-    due: Due,
-    members: Members,
-    errand: Errand,
-    effects: Effects,
-}
-
-impl Loan {
-    /// Which group this is.
-    #[must_use]
-    pub fn due(&self) -> Due {
-        self.due
-    }
-
-    /// Runs the queries. It needs nothing of the engine, and no runtime's worker should do it.
-    ///
-    /// # Errors
-    /// Where a query fails.
-    pub fn run(mut self) -> Result<Returned, StreamError> {
-        let mut effects = Effects::default();
-        self.members.run(&self.tray, &self.errand, &mut effects)?;
-        Ok(Returned { due: self.due, members: self.members, errand: self.errand, effects })
-    }
-}
-
-impl Returned {
-    /// Which group this is.
-    #[must_use]
-    pub fn due(&self) -> Due {
-        self.due
-    }
-
-    pub(crate) fn into_effects(self, groups: &mut [Group]) -> Effects {
-        let Self { due, members, errand, effects } = self;
-        groups[due.group].receive(members, &errand);
-        effects
-    }
-}
-
-impl Members {
-    /// Takes the rows of `tray`, then does its errand.
-    fn run(&mut self, tray: &Tray, errand: &Errand, effects: &mut Effects) -> Result<(), StreamError> {
-        for (topic, records) in &tray.batches {
-            self.take(*topic, records)?;
-        }
-        match errand {
-            Errand::Take => Ok(()),
-            Errand::Rebuild(until) => self.give_again(until, effects),
-            Errand::Give(until) => self.give(until, effects),
-        }
-    }
-
-    fn give(&mut self, until: &Until, effects: &mut Effects) -> Result<(), StreamError> {
-        for query in &mut self.queries {
-            let own = until.for_lateness(query.lateness);
-            let told = query.advance(own, &self.silences, until.known).map_err(failed(&query.name))?;
-            if let Some(changes) = told {
-                tell(query, changes, effects)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives what was given before a restart: nobody hears of it, but for what can still be corrected. (Of what lies
-    /// further back not all rows need be there.)
-    fn give_again(&mut self, until: &Until, effects: &mut Effects) -> Result<(), StreamError> {
-        let mut again = Effects::default();
-        self.give(until, &mut again)?;
-        let from = until.merged - until.horizon;
-        effects.recalled.extend(again.hits.into_iter().filter(|hit| hit.at >= from));
-        Ok(())
-    }
-
-    fn take(&mut self, topic: Topic, records: &RecordBatch) -> Result<(), StreamError> {
-        for query in &mut self.queries {
-            query.take(topic, records).map_err(failed(&query.name))?;
-        }
-        if let Some(silences) = self.silences.get_mut(&topic) {
-            let changed = silences.observe(records);
-            for query in &mut self.queries {
-                query.touch_silences(topic, &changed);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether rows of `topic` say anything to them.
-    fn listen_to(&self, topic: Topic) -> bool {
-        self.silences.contains_key(&topic)
-            || self.queries.iter().any(|query| query.sources.contains(&Source::Events(topic)))
-    }
+/// Where a group is while everything is brought to one point.
+enum Point {
+    /// That is not going on.
+    Open,
+    /// On its way there: up to this watermark, and to the rows that came before.
+    Awaited(EventTime),
+    /// Beyond it: it was there, and takes what has come since.
+    Passed,
 }
 
 /// Queries that give together.
@@ -197,11 +49,13 @@ pub(crate) struct Group {
     given: EventTime,
     /// That watermark before a restart, while what they had given is being rebuilt.
     rebuilding_to: Option<EventTime>,
-    /// Rows that came after it, and wait until that is done.
+    point: Point,
+    /// Rows that came after that watermark or beyond that point, and wait until it is reached.
     beyond: Tray,
     /// What is known of them wherever they are.
     topics: BTreeSet<Topic>,
     is_urgent: bool,
+    speaks_ahead: bool,
     names: Vec<Arc<str>>,
     uncorrected: Vec<u64>,
     span: i64,
@@ -211,14 +65,19 @@ pub(crate) struct Group {
 impl Group {
     fn new(members: Members) -> Self {
         let queries = &members.queries;
+        let is_rule = |query: &Query| matches!(query.told, Told::Rule(_));
+        let is_urgent = queries.iter().any(|query| query.immediate && is_rule(query));
         Self {
             is_lent: false,
+            point: Point::Open,
             tray: Tray::default(),
             given: EventTime::MIN,
             rebuilding_to: None,
             beyond: Tray::default(),
             topics: Topic::ALL.into_iter().filter(|topic| members.listen_to(*topic)).collect(),
-            is_urgent: queries.iter().any(|query| query.immediate && matches!(query.told, Told::Rule(_))),
+            is_urgent,
+            // The rows of views and silences are a checkpoint's own, hits are not: alarms have a log.
+            speaks_ahead: is_urgent && members.silences.is_empty() && queries.iter().all(is_rule),
             names: queries.iter().map(|query| Arc::clone(&query.name)).collect(),
             uncorrected: vec![0; queries.len()],
             span: queries.iter().map(Query::span).max().unwrap_or(0),
@@ -278,9 +137,58 @@ impl Group {
     pub(crate) fn take(&mut self, topic: Topic, records: &RecordBatch, again: bool) {
         if self.topics.contains(&topic) {
             let tray = if self.is_rebuilding() && !again { &mut self.beyond } else { &mut self.tray };
-            tray.rows += records.num_rows();
-            tray.batches.push((topic, records.clone()));
+            tray.push(topic, records);
         }
+    }
+
+    /// Takes admitted rows that lie beyond the point to which everything is being brought.
+    pub(crate) fn take_beyond(&mut self, topic: Topic, records: &RecordBatch) {
+        if self.topics.contains(&topic) {
+            let tray = if self.has_passed() { &mut self.tray } else { &mut self.beyond };
+            tray.push(topic, records);
+        }
+    }
+
+    /// Begins to bring it to a point at the watermark `merged`.
+    pub(crate) fn close(&mut self, merged: EventTime) {
+        self.point = Point::Awaited(merged);
+        self.pass();
+    }
+
+    /// Ends that, whether it is there or not.
+    pub(crate) fn reopen(&mut self) {
+        self.point = Point::Open;
+        let beyond = std::mem::take(&mut self.beyond);
+        self.tray.append(beyond);
+    }
+
+    /// Goes on beyond the point once it is there, where it may.
+    fn pass(&mut self) {
+        let Point::Awaited(merged) = self.point else { return };
+        if self.speaks_ahead && self.is_settled(merged) {
+            self.point = Point::Passed;
+            self.tray = std::mem::take(&mut self.beyond);
+        }
+    }
+
+    /// Whether it has been at the point to which everything is being brought, and takes what lies beyond.
+    pub(crate) fn has_passed(&self) -> bool {
+        matches!(self.point, Point::Passed)
+    }
+
+    /// Whether it is at one point with others that have given all that `merged` and the rows before allow.
+    pub(crate) fn is_at_point(&self, merged: EventTime) -> bool {
+        self.has_passed() || self.is_settled(merged)
+    }
+
+    /// Whether it takes rows beyond the point to which everything is being brought before all others are there: a life
+    /// may hang on what it says.
+    pub(crate) fn speaks_ahead(&self) -> bool {
+        self.speaks_ahead
+    }
+
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.is_urgent
     }
 
     pub(crate) fn is_rebuilding(&self) -> bool {
@@ -365,6 +273,7 @@ impl Group {
             Errand::Give(until) => self.given = self.given.max(until.merged),
         }
         self.uncorrected = self.members.queries.iter().map(Query::uncorrected).collect();
+        self.pass();
     }
 
     pub(crate) fn given(&self) -> EventTime {

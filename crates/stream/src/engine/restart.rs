@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use hexwatch_contract::{Chunk, EventTime, Partition, Topic};
+use hexwatch_contract::{Chunk, EventBatch, EventTime, Partition, Topic};
 
 use super::Engine;
 use crate::admission;
@@ -25,7 +25,7 @@ pub(super) struct Restart {
     pub(super) is_unassigned: bool,
     /// Partitions that have not reached the offset up to which effects were given.
     pub(super) pending: BTreeMap<Partition, Pending>,
-    /// What came in beyond it meanwhile, or while everything is brought to one point.
+    /// What came in beyond it meanwhile.
     parked: VecDeque<Chunk>,
     /// The watermarks of partitions with chunks among them, behind those chunks.
     ahead: BTreeMap<Partition, EventTime>,
@@ -70,6 +70,12 @@ impl Engine {
     pub fn is_restoring(&self) -> bool {
         let Restart { is_unassigned, pending, .. } = &self.restart;
         *is_unassigned || !pending.is_empty() || self.groups.iter().any(Group::is_rebuilding)
+    }
+
+    /// Whether rules that a life may hang on are still being rebuilt after a restart: until then they say nothing.
+    #[must_use]
+    pub fn is_rebuilding_urgent(&self) -> bool {
+        self.groups.iter().any(|group| group.is_urgent() && group.is_rebuilding())
     }
 
     /// Partitions of which so many rows wait for what others have to read again that no more should be read now.
@@ -127,12 +133,12 @@ impl Engine {
             *self.restart.beyond.entry(chunk.partition.clone()).or_default() += chunk.read;
         }
         // Another partition of its topic may have the same record, and have had it first.
-        if self.closing || !self.restart.has_read(chunk.events.topic) {
+        if !self.restart.has_read(chunk.events.topic) {
             self.tell_ahead(&chunk, effects)?;
             self.restart.parked.push_back(chunk);
             return Ok(());
         }
-        self.admit(chunk, now, effects)
+        if self.closing { self.take_beyond(chunk, now, effects) } else { self.admit(chunk, now, effects) }
     }
 
     /// Takes a chunk that was taken before: nobody hears of it again.
@@ -144,7 +150,7 @@ impl Engine {
     ) -> Result<(), StreamError> {
         let mut silence = Effects::default();
         let admitted = self.judge(chunk, now)?;
-        self.feed(admitted, true, &mut silence)?;
+        self.feed(admitted, &|group, topic, records| group.take(topic, records, true), &mut silence)?;
         self.give_filters(&mut silence)?;
         effects.recalled.extend(silence.hits);
         effects.known.extend(silence.admitted);
@@ -154,15 +160,24 @@ impl Engine {
     /// Lets the rules that look at single rows tell of a chunk that waits: a press for help waits for nothing.
     /// They find the same again when the chunk is taken, and by its id it is the same alarm.
     fn tell_ahead(&mut self, chunk: &Chunk, effects: &mut Effects) -> Result<(), StreamError> {
-        let topic = chunk.events.topic;
-        let tells =
-            |query: &Query| query.is_rule_of_single_rows() && query.sources.contains(&Source::Events(topic));
         let Some((watermark, lateness)) = self.watermarks.of(&chunk.partition) else { return Ok(()) };
         let horizon = self.config.correction_horizon;
         let ahead = self.restart.ahead.entry(chunk.partition.clone()).or_insert(watermark);
         let sorted = admission::sort(chunk.clone(), *ahead, lateness, horizon, &mut Seen::new(horizon))?;
         *ahead = sorted.watermark;
         let Some(rows) = sorted.rows else { return Ok(()) };
+        self.tell_rows_ahead(rows, effects)
+    }
+
+    /// The same of rows.
+    pub(super) fn tell_rows_ahead(
+        &mut self,
+        rows: EventBatch,
+        effects: &mut Effects,
+    ) -> Result<(), StreamError> {
+        let topic = rows.topic;
+        let tells =
+            |query: &Query| query.is_rule_of_single_rows() && query.sources.contains(&Source::Events(topic));
         for query in self.filters.iter_mut().filter(|query| tells(query)) {
             query.take(topic, &rows.records).map_err(failed(&query.name))?;
         }

@@ -3,10 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use hexwatch_contract::{EventTime, Partition, Topic};
+use hexwatch_contract::{EventTime, Topic};
 
 use super::{Engine, Input};
-use crate::checkpoint::{Checkpoint, Place};
 use crate::effects::Effects;
 use crate::error::StreamError;
 use crate::group::{Due, Group, Loan, Returned, Until};
@@ -64,54 +63,16 @@ impl Engine {
         Ok(effects)
     }
 
+    /// How many rows wait for what is `due`.
+    #[must_use]
+    pub fn untaken_by(&self, due: Due) -> usize {
+        self.groups.get(due.group).map_or(0, Group::waiting)
+    }
+
     /// How many rows wait for a group of queries that has not taken them, at most.
     #[must_use]
     pub fn untaken(&self) -> usize {
         self.groups.iter().map(Group::waiting).max().unwrap_or(0)
-    }
-
-    /// Begins to bring everything to one point, for a checkpoint: time stands still, and what comes in waits, told
-    /// ahead where one row is enough for that. It is reached when nothing is [due](Engine::due) and nothing lent.
-    pub fn close(&mut self, now: EventTime) {
-        if !self.is_restoring() {
-            self.merge(now);
-            self.closing = true;
-        }
-    }
-
-    /// Whether [`Engine::close`] was called and [`Engine::reopen`] was not.
-    #[must_use]
-    pub fn is_closing(&self) -> bool {
-        self.closing
-    }
-
-    /// Ends what [`Engine::close`] began: takes what waited.
-    pub fn reopen(&mut self, now: EventTime) -> Result<Effects, StreamError> {
-        let mut effects = Effects::default();
-        if std::mem::take(&mut self.closing) {
-            self.unpark(now, &mut effects)?;
-            self.give_filters(&mut effects)?;
-        }
-        Ok(effects)
-    }
-
-    /// Where a restart has to take up, as of the effects returned so far. `None` while what a checkpoint
-    /// covers is still being read again: that checkpoint holds; and while something is due.
-    #[must_use]
-    pub fn checkpoint(&self) -> Option<Checkpoint> {
-        let merged = self.watermarks.merged();
-        if self.is_restoring() || !self.groups.iter().all(|group| group.is_settled(merged)) {
-            return None;
-        }
-        let resumption = |(partition, place): (&Partition, &Place)| {
-            let (watermark, _) = self.watermarks.of(partition)?;
-            place.resumption(partition, watermark)
-        };
-        Some(Checkpoint {
-            watermark: self.watermark(),
-            partitions: self.places.iter().filter_map(resumption).collect(),
-            absences: self.groups.iter().flat_map(Group::snapshots).collect(),
-        })
     }
 
     /// Lets every query give what the watermark allows.
@@ -130,7 +91,7 @@ impl Engine {
         Ok(())
     }
 
-    fn merge(&mut self, now: EventTime) {
+    pub(super) fn merge(&mut self, now: EventTime) {
         if !self.closing {
             self.watermarks.merge(now);
         }
@@ -167,7 +128,8 @@ fn settle_one(
     effects: &mut Effects,
 ) -> Result<(), StreamError> {
     let is_last = until.watermark > until.merged;
-    while group.due(0, until.merged, unread).is_some() {
+    // What lies beyond a point that others are still brought to is given by those to whom it is lent, apart from the rest.
+    while !group.has_passed() && group.due(0, until.merged, unread).is_some() {
         group.run(until, unread, effects)?;
     }
     if is_last && !group.is_rebuilding() { group.run(until, unread, effects) } else { Ok(()) }

@@ -95,12 +95,14 @@ fn a_press_is_told_while_the_rest_is_still_read_again_and_is_the_same_afterwards
     let (mut engine, place, now) = restoring(&files);
     let ahead = engine.step(now, presses(&place, 0, 1, now)).unwrap();
     assert!(engine.is_restoring() && ahead.admitted.is_empty(), "a row was handed on before its time");
+    assert!(engine.is_rebuilding_urgent(), "gas and smoke have not been read again");
     let [hit] = ahead.hits_ahead.as_slice() else {
         panic!("the press was told {} times", ahead.hits_ahead.len())
     };
     assert_eq!((&*hit.rule, hit.key.as_str()), ("R10", "/press-0"));
 
     let taken = engine.step(now, Input::Finished).unwrap();
+    assert!(!engine.is_rebuilding_urgent());
     let again: Vec<_> = taken.hits.iter().filter(|other| other.key == hit.key).collect();
     assert_eq!(again, [hit], "by its id it is the same alarm");
 }
