@@ -2,10 +2,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::io::Write as _;
 
 use serde::{Deserialize, Serialize};
 
+use crate::time::spelled;
 use crate::{EventTime, Position, Topic};
 
 /// How far a refused record came.
@@ -46,7 +46,7 @@ impl Stage {
 pub struct Sha256Sum(pub [u8; 32]);
 
 impl Sha256Sum {
-    fn hex(self) -> [u8; 64] {
+    pub(crate) fn hex(self) -> [u8; 64] {
         const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut hex = [0; 64];
         for (pair, byte) in hex.chunks_exact_mut(2).zip(self.0) {
@@ -95,36 +95,44 @@ pub struct DeadLetter {
 const USUAL_LENGTH: usize = 640;
 
 impl DeadLetter {
-    /// The letter as the topic carries it: its fields but for [`Self::meant_for`]. Damage comes by the million, so it is
-    /// written by hand: what is of no other letters than base64 and hex is not searched for some that JSON escapes.
-    #[must_use]
-    pub fn to_json(&self) -> Vec<u8> {
+    /// Writes the letter as the topic carries it: its fields but for [`Self::meant_for`]. Damage comes by the million, so it
+    /// is written by hand, and only texts that need it are searched for what JSON escapes.
+    pub fn write_json(&self, json: &mut Vec<u8>) {
         let payload = self.payload.as_deref();
-        let mut json = Vec::with_capacity(USUAL_LENGTH + payload.map_or(0, str::len));
+        json.reserve(USUAL_LENGTH + payload.map_or(0, str::len));
         let Position { partition, offset } = &self.position;
-        put(&mut json, "{\"topic\":", Some(&partition.topic));
-        // Writing to memory cannot fail.
-        let _ = write!(json, ",\"partition\":{},\"offset\":{offset}", partition.partition);
-        let _ =
-            write!(json, ",\"kafka_time\":\"{}\",\"refused_at\":\"{}\"", self.kafka_time, self.refused_at);
-        put(&mut json, ",\"key\":", self.key.as_deref());
-        put(&mut json, ",\"id\":", self.id.as_deref());
-        put_plain(&mut json, ",\"stage\":", Some(self.stage.name().as_bytes()));
-        put(&mut json, ",\"error_code\":", Some(&self.error_code));
-        put(&mut json, ",\"field\":", self.field.as_deref());
-        put(&mut json, ",\"message\":", Some(&self.message));
-        put_plain(&mut json, ",\"payload_sha256\":", Some(&self.payload_sha256.hex()));
-        put_plain(&mut json, ",\"payload\":", payload.map(str::as_bytes));
+        put(json, "{\"topic\":", Some(&partition.topic));
+        put_number(json, ",\"partition\":", partition.partition.into());
+        put_number(json, ",\"offset\":", *offset);
+        put_time(json, ",\"kafka_time\":", self.kafka_time);
+        put_time(json, ",\"refused_at\":", self.refused_at);
+        put(json, ",\"key\":", self.key.as_deref());
+        put(json, ",\"id\":", self.id.as_deref());
+        put_plain(json, ",\"stage\":", Some(self.stage.name().as_bytes()));
+        put(json, ",\"error_code\":", Some(&self.error_code));
+        put(json, ",\"field\":", self.field.as_deref());
+        put(json, ",\"message\":", Some(&self.message));
+        put_plain(json, ",\"payload_sha256\":", Some(&self.payload_sha256.hex()));
+        put_plain(json, ",\"payload\":", payload.map(str::as_bytes));
         json.push(b'}');
-        json
     }
 }
 
 /// A member whose value may be any text.
 fn put(json: &mut Vec<u8>, name: &str, value: Option<&str>) {
+    if value.is_none_or(is_plain) {
+        return put_plain(json, name, value.map(str::as_bytes));
+    }
     json.extend_from_slice(name.as_bytes());
     // Writing text to memory cannot fail.
     let _ = serde_json::to_writer(json, &value);
+}
+
+/// Whether JSON escapes nothing of `text`. Every byte is looked at, because sixteen at once cost as much as one.
+#[allow(clippy::needless_bitwise_bool, reason = "without branches, so that sixteen can be looked at at once")]
+fn is_plain(text: &str) -> bool {
+    let is_escaped = |byte: u8| (byte < b' ') | (byte == b'"') | (byte == b'\\');
+    !text.bytes().fold(false, |is_found, byte| is_found | is_escaped(byte))
 }
 
 /// A member whose value holds nothing that JSON escapes.
@@ -137,6 +145,19 @@ fn put_plain(json: &mut Vec<u8>, name: &str, value: Option<&[u8]>) {
             json.push(b'"');
         }
         None => json.extend_from_slice(b"null"),
+    }
+}
+
+fn put_number(json: &mut Vec<u8>, name: &str, number: i64) {
+    json.extend_from_slice(name.as_bytes());
+    // Writing a number to memory cannot fail.
+    let _ = serde_json::to_writer(json, &number);
+}
+
+fn put_time(json: &mut Vec<u8>, name: &str, time: EventTime) {
+    match spelled(time.millis()) {
+        Some(text) => put_plain(json, name, Some(&text)),
+        None => put(json, name, Some(&time.to_string())),
     }
 }
 
@@ -163,7 +184,11 @@ mod tests {
             payload_sha256: Sha256Sum([0xa5; 32]),
             payload: Some("eyJ+/w==".to_owned()),
         };
-        let read = |letter: &DeadLetter| serde_json::from_slice::<Value>(&letter.to_json()).unwrap();
+        let read = |letter: &DeadLetter| {
+            let mut json = Vec::new();
+            letter.write_json(&mut json);
+            serde_json::from_slice::<Value>(&json).unwrap()
+        };
         let mut expected = json!({
             "topic": "a.iot", "partition": 3, "offset": 41, "kafka_time": "1970-01-01T00:00:00.000Z",
             "refused_at": "2026-05-11T01:00:00.250Z", "key": "\"k\\\n\u{1}门", "id": "i", "stage": "decode",
@@ -171,6 +196,8 @@ mod tests {
             "payload_sha256": "a5".repeat(32), "payload": "eyJ+/w==",
         });
         assert_eq!(read(&letter), expected);
+        let early = DeadLetter { kafka_time: EventTime::MIN, ..letter.clone() };
+        assert_eq!(read(&early)["kafka_time"], early.kafka_time.to_string());
         for name in ["key", "id", "field", "payload"] {
             expected[name] = Value::Null;
         }

@@ -104,7 +104,7 @@ impl fmt::Display for EventTime {
 /// A time of the years 0 to 9999 in RFC 3339. Rows are written by the hundred thousand, with a few times each, and what a
 /// calendar can do beyond this costs ten times as much.
 #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "each is of one digit")]
-fn spelled(millis: i64) -> Option<[u8; 24]> {
+pub(crate) fn spelled(millis: i64) -> Option<[u8; 24]> {
     const YEARS: std::ops::Range<i64> = -62_167_219_200_000..253_402_300_800_000;
     if !YEARS.contains(&millis) {
         return None;

@@ -9,6 +9,7 @@
 //! - what went to Kafka is delivered before a commit says that its records are done: see [`Machine::commit`].
 
 mod device_states;
+mod effect;
 mod ledger;
 mod scores;
 mod scoring;
@@ -20,44 +21,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Result;
-use hexwatch_alarm::{Action, ActionError, Book};
+use hexwatch_alarm::{Action, Book};
 use hexwatch_contract::alarm::{Alarm, AlarmId, RuleHit, State as AlarmState};
-use hexwatch_contract::risk::CellRisk;
-use hexwatch_contract::{Account, Chunk, DeadLetter, EventTime, Offsets, Partition, Topic};
+use hexwatch_contract::{Chunk, DeadLetter, EventTime, Offsets, Partition, Topic};
 use hexwatch_history::Commit;
 use hexwatch_stream::{Due, Effects, Engine, Input, Loan, Output, Returned, ViewRows};
 
 pub use device_states::signs_of_life;
+pub use effect::Effect;
 pub use scores::Scores;
 pub use scoring::Scoring;
 pub use state::State;
 
 use device_states::device_states;
+use effect::tell;
 use ledger::Ledger;
 use unsure::Unsure;
-
-/// What is to be done, in the order in which it is given.
-#[derive(Debug)]
-pub enum Effect {
-    /// Append these changes to the alarm log and sync it. Nothing that follows may happen before.
-    Log(Vec<Alarm>),
-    /// Tell everybody of a change.
-    Tell(Box<Alarm>),
-    /// Write a change to Kafka once more: nobody knows whether it got there before the restart.
-    Republish(Box<Alarm>),
-    /// Answer the person who asked.
-    Answer(Box<Result<Alarm, ActionError>>),
-    /// Count and publish a refused record.
-    Refuse(Arc<DeadLetter>),
-    /// Count records.
-    Account(Topic, Account),
-    /// Publish rows of a view.
-    Publish(ViewRows),
-    /// Say how far event time has come.
-    Watermark(EventTime),
-    /// Publish and show the risk of cells, complete up to the watermark.
-    Risks(EventTime, Vec<CellRisk>),
-}
 
 /// What a machine is made of.
 pub struct Parts {
@@ -132,7 +111,9 @@ impl Machine {
         let press = |letter: &Arc<DeadLetter>| hexwatch_alarm::unreadable_press(letter, &self.default_site);
         let presses: Vec<RuleHit> = letters.iter().filter_map(press).collect();
         let mut effects = tell(self.book.apply_hits(&presses, now));
-        effects.extend(letters.iter().map(|letter| Effect::Refuse(Arc::clone(letter))));
+        if !letters.is_empty() {
+            effects.push(Effect::Refuse(letters.clone()));
+        }
         if self.engine.is_closing() {
             self.waiting_letters.extend(letters);
         } else {
@@ -219,6 +200,12 @@ impl Machine {
         }
     }
 
+    /// Whether what is `due` belongs to the commit after the one that was begun, which does not wait for it.
+    #[must_use]
+    pub fn is_beyond(&self, due: Due) -> bool {
+        self.engine.is_beyond(due)
+    }
+
     /// Whether a commit was begun and is not complete.
     #[must_use]
     pub fn is_closing(&self) -> bool {
@@ -238,6 +225,7 @@ impl Machine {
     /// Takes what has waited for a commit, complete or not.
     fn reopen(&mut self, now: EventTime) -> Result<Vec<Effect>> {
         let reopened = self.engine.reopen(now)?;
+        self.unsure.reopen();
         self.ledger.refuse(std::mem::take(&mut self.waiting_letters));
         self.hand_on(now, reopened)
     }
@@ -268,10 +256,22 @@ impl Machine {
         self.engine.is_restoring()
     }
 
+    /// Whether rules that a life may hang on are still being rebuilt: see [`Engine::is_rebuilding_urgent`].
+    #[must_use]
+    pub fn is_rebuilding_urgent(&self) -> bool {
+        self.engine.is_rebuilding_urgent()
+    }
+
     /// How many rows wait for queries that have not taken them: see [`Engine::untaken`].
     #[must_use]
     pub fn untaken(&self) -> usize {
         self.engine.untaken()
+    }
+
+    /// How many of them wait for what is `due`.
+    #[must_use]
+    pub fn untaken_by(&self, due: Due) -> usize {
+        self.engine.untaken_by(due)
     }
 
     /// By how much event time the rows that were taken are ahead of what was told of them. Nothing while what a commit
@@ -325,7 +325,13 @@ impl Machine {
         let mut hits_ahead = stepped.hits_ahead;
         hits_ahead.retain(|hit| self.book.alarm(&hit.alarm_id()).is_none());
         let mut changes = self.book.apply_hits(&hits_ahead, now);
-        changes.extend(self.book.revise(&stepped.withdrawn_hits, &stepped.hits, now));
+        let hits = stepped.withdrawn_hits.iter().chain(&stepped.hits);
+        let beyond = stepped.is_beyond.then(|| self.unsure.before_beyond(&self.book, hits));
+        let revised = self.book.revise(&stepped.withdrawn_hits, &stepped.hits, now);
+        if let Some(rules) = beyond {
+            self.unsure.found_beyond(&rules, &revised);
+        }
+        changes.extend(revised);
         let mut effects = tell(changes);
         effects.extend(stepped.accounts.iter().map(|(topic, account)| Effect::Account(*topic, *account)));
         for rows in stepped.rows {
@@ -368,13 +374,4 @@ impl Machine {
             effects.push(Effect::Risks(watermark.min(now), risks));
         }
     }
-}
-
-/// The log first, then everybody who has to hear.
-fn tell(changes: Vec<Alarm>) -> Vec<Effect> {
-    if changes.is_empty() {
-        return Vec::new();
-    }
-    let heard = changes.clone().into_iter().map(|change| Effect::Tell(Box::new(change)));
-    std::iter::once(Effect::Log(changes)).chain(heard).collect()
 }

@@ -7,7 +7,7 @@
 //! - `engine` takes events and requests, steps, and writes the alarm log before anybody hears of an alarm;
 //! - `queries` runs the queries that look at many rows, one loan at a time (`loans`), each at its own pace (`pace`), and
 //!   `urgent-queries` those that a life may hang on; rows that come meanwhile wait in the engine, and are no more than
-//!   the ledger holds;
+//!   the ledger holds, or some times as many while a restart lets the urgent ones go first;
 //! - `requests` holds what people ask of alarms; a full queue makes their request wait;
 //! - `commits` holds one commit; while the history is busy, rows gather in the ledger, and beyond twice a commit's
 //!   size the readers wait, those of safety topics last;
@@ -143,9 +143,12 @@ async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let door = Door::open(&plan.config.history.data_dir, &ground.site, &plan.config.queries).await?;
 
     let parts = parts::engine(&plan, &ground, &resume, checkpoint)?;
-    if plan.config.kafka.publish {
-        output_topics::make(&plan.brokers, &plan.config.kafka.output_prefix, &parts.topic_views).await;
-    }
+    let topics = plan.config.kafka.publish.then(|| {
+        let (brokers, prefix) = (plan.brokers.clone(), plan.config.kafka.output_prefix.clone());
+        let views = parts.topic_views.clone();
+        // The broker takes its time, in which the rest is made ready.
+        tokio::spawn(async move { output_topics::make(&brokers, &prefix, &views).await })
+    });
     let changes = desk::read_all(&history.alarms)?;
     let book = book(&plan, &ground, &changes, state.as_ref())?;
     let mut machine = Machine::new(Parts {
@@ -190,6 +193,9 @@ async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
         committed: Instant::now(),
         closing_since: Instant::now(),
     };
+    if let Some(topics) = topics {
+        topics.await.context("the making of topics failed")?;
+    }
     worker.execute(owed)?;
 
     let (requests, request_queue) = mpsc::channel(REQUESTS);
@@ -287,7 +293,7 @@ fn ground(plan: &Plan) -> Result<Ground> {
     let metrics = Metrics::new();
     let live = Live::new(Arc::clone(&engine), Arc::clone(&wall), metrics.clone());
     let counting = metrics.clone();
-    let lost = Box::new(move |topic: &str| counting.row_unpublished(topic));
+    let lost = Arc::new(move |topic: &str| counting.row_unpublished(topic));
     let publisher = if plan.config.kafka.publish {
         Some(Arc::new(Publisher::lasting(&plan.brokers, lost)?))
     } else {

@@ -111,10 +111,11 @@ impl Brokers {
             .set("fetch.min.bytes", "1")
             // Memory: the local queue holds 16 MiB for all partitions together (64 MiB by default), a fetch 4 MiB and of
             // one partition 1 MiB. What a fetch brings is held as long as one of its records waits. Larger ones cost a
-            // fifth more memory and are not faster; a record that is larger than all that comes alone. Of each
-            // partition no more messages wait than chunks can be made of meanwhile.
+            // fifth more memory and are not faster; a record that is larger than all that comes alone. Where fewer
+            // messages wait than are decoded in 20 ms, the next fetch is asked for: it takes half of that to come, and
+            // all partitions count together, because they are led to one queue.
             .set("queued.max.messages.kbytes", "16384")
-            .set("queued.min.messages", "5000")
+            .set("queued.min.messages", "20000")
             .set("fetch.max.bytes", "4194304")
             .set("fetch.message.max.bytes", "1048576")
             .set("receive.message.max.bytes", "16777216")
@@ -178,6 +179,16 @@ impl Brokers {
         config
     }
 
+    /// For writing what comes by the hundred thousand and is waited for by nobody. Each batch is a request, and costs the
+    /// broker as much as some hundred records do: here it gets the time to fill.
+    pub(crate) fn bulk_producer(&self) -> ClientConfig {
+        let mut config = self.producer();
+        if !self.properties.contains_key("linger.ms") {
+            config.set("linger.ms", "40");
+        }
+        config
+    }
+
     /// For setting up topics.
     pub(crate) fn admin(&self) -> ClientConfig {
         let mut config = self.common();
@@ -211,6 +222,19 @@ mod tests {
     fn a_property_that_promises_rest_on_is_refused() {
         let reset = ("auto.offset.reset".to_owned(), "latest".to_owned());
         assert!(Brokers::at("localhost:9092").with_properties([reset]).is_err());
+    }
+
+    #[test]
+    fn what_goes_in_bulk_waits_longer_unless_the_user_says_how_long() {
+        let lingers = |brokers: &Brokers| {
+            [brokers.producer(), brokers.bulk_producer()]
+                .map(|config| config.get("linger.ms").and_then(|millis| millis.parse::<u32>().ok()))
+        };
+        let [soon, in_bulk] = lingers(&Brokers::at("localhost:9092"));
+        assert!(soon < in_bulk, "{soon:?}, {in_bulk:?}");
+        let linger = ("linger.ms".to_owned(), "1".to_owned());
+        let brokers = Brokers::at("localhost:9092").with_properties([linger]).unwrap();
+        assert_eq!(lingers(&brokers), [Some(1), Some(1)]);
     }
 
     #[test]

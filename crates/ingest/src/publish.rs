@@ -1,5 +1,7 @@
 //! Rows out to Kafka: idempotent, bounded, counted.
 
+mod producer;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -8,9 +10,10 @@ use hexwatch_contract::{Classified, EventTime, Fault};
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, NoCustomPartitioner, Producer as _, ProducerContext};
 use rdkafka::{ClientConfig, ClientContext};
 
+use self::producer::Producer;
 use crate::Brokers;
 
 /// What can go wrong on the way out.
@@ -21,6 +24,12 @@ pub enum PublishError {
     Settings {
         /// What it said.
         source: KafkaError,
+    },
+    /// The thread that hears of deliveries cannot be started.
+    #[error("starting the thread of the Kafka producer: {kind}; free memory or raise the limit on threads")]
+    Thread {
+        /// Why.
+        kind: std::io::ErrorKind,
     },
     /// The queue has been full for as long as the caller would wait.
     #[error(
@@ -78,6 +87,9 @@ pub struct Outgoing<'a> {
     pub timestamp: Option<EventTime>,
     /// Headers.
     pub headers: &'a [(String, Vec<u8>)],
+    /// Whether it may wait a moment longer for the company of many. All records of a topic say the same, or their order
+    /// is lost.
+    pub in_bulk: bool,
 }
 
 impl<'a> Outgoing<'a> {
@@ -111,12 +123,20 @@ struct Tally {
 }
 
 /// Is told the topic of each record that was given up.
-pub type Lost = Box<dyn Fn(&str) + Send + Sync>;
+pub type Lost = Arc<dyn Fn(&str) + Send + Sync>;
 
 /// Counts deliveries, on the producer's own thread.
+#[derive(Clone)]
 struct Deliveries {
     tally: Arc<Tally>,
     lost: Lost,
+}
+
+impl Deliveries {
+    /// Of how many records has been told what became of them.
+    fn told(&self) -> u64 {
+        self.tally.delivered.load(Ordering::Relaxed) + self.tally.failed.load(Ordering::Relaxed)
+    }
 }
 
 impl ClientContext for Deliveries {
@@ -150,7 +170,9 @@ impl ProducerContext<NoCustomPartitioner> for Deliveries {
 
 /// Writes records, in order within a partition and without doubles however often the network makes it try.
 pub struct Publisher {
-    producer: ThreadedProducer<Deliveries>,
+    producer: Producer,
+    /// For what may wait for company.
+    bulk: Option<Producer>,
     tally: Arc<Tally>,
 }
 
@@ -163,26 +185,32 @@ impl Publisher {
     /// # Errors
     /// Where the settings cannot be used.
     pub fn new(brokers: &Brokers) -> Result<Self, PublishError> {
-        Self::with(&brokers.producer(), Box::new(|_| {}))
+        Self::with(&brokers.producer(), None, Arc::new(|_| {}))
     }
 
     /// A publisher that never gives a record up because the broker is away: for rows that cannot be made again once
-    /// their positions are committed. What no broker takes, whenever it is asked, `lost` hears of.
+    /// their positions are committed. What no broker takes, whenever it is asked, `lost` hears of. Records that go
+    /// [in bulk](Outgoing::in_bulk) have a connection of their own.
     ///
     /// # Errors
     /// Where the settings cannot be used.
     pub fn lasting(brokers: &Brokers, lost: Lost) -> Result<Self, PublishError> {
-        let mut config = brokers.producer();
-        config.set("message.timeout.ms", "0");
-        Self::with(&config, lost)
+        let (mut config, mut bulk) = (brokers.producer(), brokers.bulk_producer());
+        for config in [&mut config, &mut bulk] {
+            config.set("message.timeout.ms", "0");
+        }
+        Self::with(&config, Some(&bulk), lost)
     }
 
-    fn with(config: &ClientConfig, lost: Lost) -> Result<Self, PublishError> {
-        let tally = Arc::new(Tally::default());
-        let producer = config
-            .create_with_context(Deliveries { tally: tally.clone(), lost })
-            .map_err(|source| PublishError::Settings { source })?;
-        Ok(Self { producer, tally })
+    fn with(config: &ClientConfig, bulk: Option<&ClientConfig>, lost: Lost) -> Result<Self, PublishError> {
+        let deliveries = Deliveries { tally: Arc::default(), lost };
+        let producer = |config: &ClientConfig| Producer::new(config, deliveries.clone());
+        let (bulk, producer) = (bulk.map(producer).transpose()?, producer(config)?);
+        Ok(Self { producer, bulk, tally: deliveries.tally })
+    }
+
+    fn producers(&self) -> impl Iterator<Item = &Producer> {
+        std::iter::once(&self.producer).chain(&self.bulk)
     }
 
     /// Puts a record into the queue. Where the queue is full, waits for room for at most `patience`: the
@@ -201,9 +229,10 @@ impl Publisher {
 
     fn enqueue(&self, outgoing: &Outgoing<'_>, side: usize, patience: Duration) -> Result<(), PublishError> {
         let started = Instant::now();
+        let producer = self.bulk.as_ref().filter(|_| outgoing.in_bulk).unwrap_or(&self.producer);
         let mut record = record_of(outgoing, side);
         loop {
-            let (error, unsent) = match self.producer.send(record) {
+            let (error, unsent) = match producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err(refused) => refused,
             };
@@ -223,8 +252,11 @@ impl Publisher {
     /// # Errors
     /// Where that takes longer than `patience`.
     pub fn flush(&self, patience: Duration) -> Result<(), PublishError> {
-        // Whatever goes wrong in between, what is left in flight is the answer.
-        let _ = self.producer.flush(patience);
+        let started = Instant::now();
+        for producer in self.producers() {
+            // Whatever goes wrong in between, what is left in flight is the answer.
+            let _ = producer.flush(patience.saturating_sub(started.elapsed()));
+        }
         match self.counts().in_flight {
             0 => Ok(()),
             left => Err(PublishError::Unflushed { left, waited: patience }),
@@ -265,9 +297,13 @@ impl Publisher {
         Counts {
             delivered: self.tally.delivered.load(Ordering::Relaxed),
             failed: self.tally.failed.load(Ordering::Relaxed),
-            in_flight: usize::try_from(self.producer.in_flight_count()).unwrap_or(0),
+            in_flight: self.producers().map(in_flight).sum(),
         }
     }
+}
+
+fn in_flight(producer: &Producer) -> usize {
+    usize::try_from(producer.in_flight_count()).unwrap_or(0)
 }
 
 fn record_of<'a>(outgoing: &Outgoing<'a>, side: usize) -> BaseRecord<'a, [u8], [u8], usize> {

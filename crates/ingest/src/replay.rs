@@ -248,6 +248,7 @@ fn send(publisher: &Publisher, prefix: &str, recorded: &Recorded) -> Result<(), 
         value: recorded.value.as_deref(),
         timestamp: Some(recorded.timestamp),
         headers: &recorded.headers,
+        in_bulk: false,
     };
     publisher.send(&outgoing, PATIENCE)
 }

@@ -1,20 +1,19 @@
 //! Short ways to make fields and columns.
 
-use std::fmt::{self, Write as _};
 use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
     StringBuilder, StructArray, TimestampMicrosecondArray,
 };
-use arrow::buffer::OffsetBuffer;
+use arrow::buffer::{Buffer, OffsetBuffer};
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::alarm::Input;
 use crate::event::time_type;
-use crate::{Cell, EventTime};
+use crate::{Cell, EventTime, Sha256Sum};
 
 /// A column that is never null.
 pub(super) fn always(name: &str, data_type: DataType) -> Field {
@@ -48,15 +47,11 @@ pub(super) fn maybe_texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> 
     Arc::new(builder.finish())
 }
 
-/// Values by how they are shown.
-pub(super) fn shown(values: impl Iterator<Item = impl fmt::Display>) -> ArrayRef {
-    let mut texts = StringBuilder::new();
-    for value in values {
-        // Writing into a builder cannot fail.
-        let _ = write!(texts, "{value}");
-        texts.append_value("");
-    }
-    Arc::new(texts.finish())
+/// Sums in hex.
+pub(super) fn sums(values: impl Iterator<Item = Sha256Sum>) -> ArrayRef {
+    let hex: Vec<[u8; 64]> = values.map(Sha256Sum::hex).collect();
+    let offsets = OffsetBuffer::from_repeated_length(64, hex.len());
+    Arc::new(StringArray::new(offsets, Buffer::from_vec(hex.into_flattened()), None))
 }
 
 /// Members of closed sets, by the word that stands for them in JSON.

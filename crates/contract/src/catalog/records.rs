@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::json::LineDelimitedWriter;
 
-use super::arrays::{always, batch_of, ints, longs, maybe, maybe_texts, schema_of, shown, texts, times};
+use super::arrays::{always, batch_of, ints, longs, maybe, maybe_texts, schema_of, sums, texts, times};
 use crate::event::time_type;
 use crate::{DeadLetter, EventTime};
 
@@ -52,7 +52,7 @@ pub fn dead_letter_batch(letters: &[Arc<DeadLetter>]) -> RecordBatch {
         texts(rows().map(|letter| &*letter.error_code)),
         maybe_texts(rows().map(|letter| letter.field.as_deref())),
         texts(rows().map(|letter| &*letter.message)),
-        shown(rows().map(|letter| letter.payload_sha256)),
+        sums(rows().map(|letter| letter.payload_sha256)),
         maybe_texts(rows().map(|letter| letter.payload.as_deref())),
     ];
     batch_of(&dead_letters(), columns)

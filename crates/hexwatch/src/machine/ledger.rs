@@ -13,8 +13,8 @@ use hexwatch_stream::ViewRows;
 
 use super::state::State;
 
-/// So much of a payload counts as a row.
-const BYTES_OF_A_ROW: usize = 1_024;
+/// So much of a payload counts as a row: about as much as a row of an event takes.
+const BYTES_OF_A_ROW: usize = 256;
 
 /// So many refused records are made rows of at once: a million of them at a commit would hold the engine up.
 const LETTERS_AT_ONCE: usize = 4_096;

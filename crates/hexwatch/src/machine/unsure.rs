@@ -6,11 +6,15 @@
 //! So the findings behind those changes count as not made, and what was told of them is left to stand until everything
 //! has been read again that the dead process can have read: then what was not found again does not hold, and what holds
 //! is told.
+//!
+//! The same goes for what was told of records beyond the point of a commit while others were still on their way there: the
+//! commit names those alarms, for a restart reads these records again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hexwatch_alarm::{Book, Findings, stands_for_good};
-use hexwatch_contract::alarm::{Alarm, AlarmId, Transition};
+use hexwatch_contract::alarm::{Alarm, AlarmId, RuleHit, Transition};
 use hexwatch_contract::{EventTime, Partition};
 use hexwatch_stream::Input;
 use serde::{Deserialize, Serialize};
@@ -41,6 +45,10 @@ pub(super) struct Unsure {
     is_assigned: bool,
     /// Whether a commit was taken since none is awaited.
     is_all_read: bool,
+    /// What was told beyond the point of the commit that is being made.
+    beyond: BTreeMap<AlarmId, Doubt>,
+    /// What had been found by that point of alarms that were in doubt then.
+    found_before: BTreeMap<AlarmId, Findings>,
 }
 
 impl Unsure {
@@ -57,13 +65,8 @@ impl Unsure {
             last.iter().flat_map(|state| &state.engine.partitions).map(|place| place.partition.clone()),
         );
         let is_covered = |change: &Alarm| last.is_some_and(|state| state.has_told(&change.site, change.seq));
-        let is_found = |change: &Alarm| {
-            change.actor_ref.is_none()
-                && change.transition != Transition::Unshelve
-                && !stands_for_good(&change.rule)
-                && runs(&change.rule)
-        };
-        for change in changes.iter().filter(|change| is_found(change) && !is_covered(change)) {
+        let is_theirs = |change: &Alarm| is_found(change) && runs(&change.rule);
+        for change in changes.iter().filter(|change| is_theirs(change) && !is_covered(change)) {
             let fresh = Doubt { sure_until: change.seq - 1, at: change.changed_at, found: None };
             let doubt = unsure.doubts.entry(change.alarm_id.clone()).or_insert(fresh);
             doubt.at = doubt.at.max(change.changed_at);
@@ -104,7 +107,49 @@ impl Unsure {
         for (id, doubt) in &mut self.doubts {
             doubt.found = book.findings(id).cloned();
         }
-        self.doubts.clone()
+        let mut doubts = self.doubts.clone();
+        for (id, beyond) in &self.beyond {
+            let doubt = doubts.entry(id.clone()).or_insert_with(|| beyond.clone());
+            doubt.at = doubt.at.max(beyond.at);
+            doubt.found.clone_from(&beyond.found);
+        }
+        doubts
+    }
+
+    /// Notes what was found so far of alarms that `hits` may change, which are beyond the point of the commit that is
+    /// being made; gives their rules.
+    pub(super) fn before_beyond<'a>(
+        &mut self,
+        book: &Book,
+        hits: impl Iterator<Item = &'a RuleHit>,
+    ) -> BTreeSet<Arc<str>> {
+        let rules: BTreeSet<Arc<str>> = hits.map(|hit| Arc::clone(&hit.rule)).collect();
+        for id in self.doubts.keys() {
+            let is_theirs = book.alarm(id).is_some_and(|alarm| rules.contains(&alarm.rule));
+            if is_theirs
+                && !self.found_before.contains_key(id)
+                && let Some(found) = book.findings(id)
+            {
+                self.found_before.insert(id.clone(), found.clone());
+            }
+        }
+        rules
+    }
+
+    /// Doubts, for the commit that is being made, what was told of such hits of `rules`.
+    pub(super) fn found_beyond(&mut self, rules: &BTreeSet<Arc<str>>, changes: &[Alarm]) {
+        for change in changes.iter().filter(|change| rules.contains(&change.rule) && is_found(change)) {
+            let found = self.found_before.get(&change.alarm_id).cloned();
+            let fresh = Doubt { sure_until: change.seq - 1, at: change.changed_at, found };
+            let doubt = self.beyond.entry(change.alarm_id.clone()).or_insert(fresh);
+            doubt.at = doubt.at.max(change.changed_at);
+        }
+    }
+
+    /// The commit has been made, or will have what lay beyond its point.
+    pub(super) fn reopen(&mut self) {
+        self.beyond.clear();
+        self.found_before.clear();
     }
 
     /// Notes how far the partitions are read.
@@ -145,6 +190,11 @@ impl Unsure {
         let over: BTreeMap<AlarmId, Doubt> = over;
         over.keys().filter_map(|id| book.settle(id, now)).collect()
     }
+}
+
+/// Whether a rule's finding stands behind `change`, which may turn out not to hold.
+fn is_found(change: &Alarm) -> bool {
+    change.actor_ref.is_none() && change.transition != Transition::Unshelve && !stands_for_good(&change.rule)
 }
 
 #[cfg(test)]
@@ -224,5 +274,28 @@ mod tests {
         assert_eq!((last.transition, last.priority), (Transition::Return, Priority::P1));
         assert_eq!(last.inputs.len(), 3);
         assert!(unsure.doubts(&mut book, at(201)).is_empty());
+    }
+
+    #[test]
+    fn what_was_told_beyond_the_point_of_a_commit_is_in_doubt_after_a_restart_there() {
+        let (mut book, mut unsure) = restarted(&[], 0, BTreeMap::new());
+        let mut log = book.apply_hits(&[hit(Transition::Raise, Priority::P2, 1)], at(2));
+        let escalation = [hit(Transition::Escalate, Priority::P1, 61)];
+        let rules = unsure.before_beyond(&book, escalation.iter());
+        let told = book.apply_hits(&escalation, at(62));
+        unsure.found_beyond(&rules, &told);
+        log.extend(told);
+        let doubts = unsure.doubts(&mut book, at(63));
+        assert_eq!(doubts.len(), 1, "the commit does not have the escalation's record");
+        unsure.reopen();
+        assert!(unsure.doubts(&mut book, at(64)).is_empty(), "the next one has");
+
+        // The restart does not find the escalation again, although the commit was made after it was told.
+        let (mut book, mut unsure) = restarted(&log, 2, doubts.clone());
+        let last = unsure.finish(&mut book, at(200)).remove(0);
+        assert_eq!((last.priority, last.inputs.len()), (Priority::P2, 1));
+        let (mut book, mut unsure) = restarted(&log, 2, doubts);
+        assert!(book.apply_hits(&escalation, at(92)).is_empty(), "or finds it again");
+        assert!(unsure.finish(&mut book, at(200)).is_empty());
     }
 }

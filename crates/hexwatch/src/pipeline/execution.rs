@@ -1,9 +1,12 @@
 //! How the machine's effects are executed: in their order, each to its end before the next begins.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use anyhow::{Context as _, Result};
 use hexwatch::machine::Effect;
 use hexwatch_contract::alarm::{Alarm, Transition};
-use hexwatch_contract::{DeadLetter, Stage};
+use hexwatch_contract::{DeadLetter, Stage, Topic};
 use hexwatch_stream::ViewRows;
 
 use super::rows::keyed_json;
@@ -36,7 +39,7 @@ impl Worker {
                     let _ = answer.send(*done);
                 }
             }
-            Effect::Refuse(letter) => self.refuse(&letter),
+            Effect::Refuse(letters) => self.refuse(&letters),
             Effect::Account(topic, account) => {
                 *self.totals.entry(topic).or_default() += account;
                 self.metrics.records_accounted(topic.name(), &account);
@@ -64,13 +67,19 @@ impl Worker {
         }
     }
 
-    /// Counts and publishes a refused record.
-    fn refuse(&mut self, letter: &DeadLetter) {
-        self.metrics.records_refused(letter.meant_for.name(), letter.stage, 1);
-        self.sources.refused(letter);
-        // A payload refused for privacy is not in the letter; its reason may be told.
-        debug_assert!(letter.stage != Stage::Privacy || letter.payload.is_none());
-        self.outlet.dead_letter(letter);
+    /// Counts and publishes refused records.
+    fn refuse(&mut self, letters: &[Arc<DeadLetter>]) {
+        let mut counts = BTreeMap::<(Topic, Stage), u64>::new();
+        for letter in letters {
+            *counts.entry((letter.meant_for, letter.stage)).or_default() += 1;
+            self.sources.refused(letter);
+            // A payload refused for privacy is not in the letter; its reason may be told.
+            debug_assert!(letter.stage != Stage::Privacy || letter.payload.is_none());
+        }
+        for ((topic, stage), count) in counts {
+            self.metrics.records_refused(topic.name(), stage, count);
+        }
+        self.outlet.dead_letters(letters);
     }
 
     fn publish(&self, rows: &ViewRows) -> Result<()> {

@@ -40,11 +40,31 @@ impl Sink for Publisher {
 /// A row that waits.
 struct Row {
     topic: String,
-    key: String,
+    key: Vec<u8>,
     value: Option<Vec<u8>>,
+    in_bulk: bool,
 }
 
 impl Row {
+    fn of(row: &Outgoing<'_>) -> Self {
+        Self {
+            topic: row.topic.to_owned(),
+            key: row.key.unwrap_or_default().to_vec(),
+            value: row.value.map(<[u8]>::to_vec),
+            in_bulk: row.in_bulk,
+        }
+    }
+
+    fn outgoing(&self) -> Outgoing<'_> {
+        Outgoing {
+            topic: &self.topic,
+            key: Some(&self.key),
+            value: self.value.as_deref(),
+            in_bulk: self.in_bulk,
+            ..Outgoing::default()
+        }
+    }
+
     fn bytes(&self) -> usize {
         self.topic.len() + self.key.len() + self.value.as_ref().map_or(0, Vec::len)
     }
@@ -126,19 +146,21 @@ impl Outlet {
         self.row("risk-cells", &risk.cell.to_string(), risk, Worth::Kept);
     }
 
-    /// A refused record.
-    pub(crate) fn dead_letter(&self, letter: &DeadLetter) {
-        if self.sink.is_none() {
-            return;
+    /// Refused records. They may be every record that comes, so that what they have in common is made once.
+    pub(crate) fn dead_letters(&self, letters: &[Arc<DeadLetter>]) {
+        let Some(sink) = &self.sink else { return };
+        let (topic, mut json) = (self.topic("dead-letter"), Vec::new());
+        for letter in letters {
+            json.clear();
+            if letter.payload.as_ref().is_some_and(|payload| payload.len() > LARGEST_PAYLOAD) {
+                DeadLetter { payload: None, ..DeadLetter::clone(letter) }.write_json(&mut json);
+            } else {
+                letter.write_json(&mut json);
+            }
+            let key = letter.key.as_deref().unwrap_or_default();
+            let row = Outgoing { in_bulk: true, ..Outgoing::row(&topic, key, &json) };
+            self.send_or_keep(sink.as_ref(), &row, Worth::Spared);
         }
-        let is_too_large = letter.payload.as_ref().is_some_and(|payload| payload.len() > LARGEST_PAYLOAD);
-        let json = if is_too_large {
-            DeadLetter { payload: None, ..letter.clone() }.to_json()
-        } else {
-            letter.to_json()
-        };
-        let key = letter.key.as_deref().unwrap_or_default();
-        self.send("dead-letter", key, Some(&json), Worth::Spared);
     }
 
     /// One row of a view as JSON, under its key.
@@ -156,7 +178,7 @@ impl Outlet {
         let Some(sink) = self.sink.as_ref().filter(|_| self.is_behind()) else { return };
         let mut rows = self.waiting.rows();
         while let Some(row) = rows.front() {
-            match sink.send(&outgoing(&row.topic, &row.key, row.value.as_deref())) {
+            match sink.send(&row.outgoing()) {
                 Err(PublishError::Full { .. }) => break,
                 Err(error) => self.give_up(&row.topic, &error),
                 Ok(()) => {}
@@ -216,17 +238,25 @@ impl Outlet {
 
     fn send(&self, topic: &str, key: &str, value: Option<&[u8]>, worth: Worth) {
         let Some(sink) = &self.sink else { return };
-        let topic = format!("{}{topic}", self.prefix);
+        let topic = self.topic(topic);
+        let row = Outgoing { topic: &topic, key: Some(key.as_bytes()), value, ..Outgoing::default() };
+        self.send_or_keep(sink.as_ref(), &row, worth);
+    }
+
+    fn topic(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    fn send_or_keep(&self, sink: &dyn Sink, row: &Outgoing<'_>, worth: Worth) {
         // Behind those that wait: the last row of a key counts.
         if !self.is_behind() {
-            match sink.send(&outgoing(&topic, key, value)) {
+            match sink.send(row) {
                 Ok(()) => return,
                 Err(PublishError::Full { .. }) => {}
-                Err(error) => return self.give_up(&topic, &error),
+                Err(error) => return self.give_up(row.topic, &error),
             }
         }
-        let row = Row { topic, key: key.to_owned(), value: value.map(<[u8]>::to_vec) };
-        self.keep(row, worth);
+        self.keep(Row::of(row), worth);
     }
 
     fn keep(&self, row: Row, worth: Worth) {
@@ -246,10 +276,6 @@ impl Outlet {
         self.metrics.row_unpublished(topic);
         tracing::error!(topic, %why, "a row was not published");
     }
-}
-
-fn outgoing<'a>(topic: &'a str, key: &'a str, value: Option<&'a [u8]>) -> Outgoing<'a> {
-    Outgoing { topic, key: Some(key.as_bytes()), value, ..Outgoing::default() }
 }
 
 #[cfg(test)]
@@ -273,6 +299,12 @@ mod tests {
             let full = || PublishError::Full { topic: outgoing.topic.to_owned(), waited: Duration::ZERO };
             let left = self.left.load(Ordering::Relaxed).checked_sub(1).ok_or_else(full)?;
             self.left.store(left, Ordering::Relaxed);
+            let is_letter = outgoing.topic.ends_with("dead-letter");
+            assert_eq!(
+                outgoing.in_bulk, is_letter,
+                "all rows of a topic go the same way: {}",
+                outgoing.topic
+            );
             let text = |bytes: Option<&[u8]>| String::from_utf8(bytes.unwrap_or(b"gone").to_vec()).unwrap();
             self.taken.lock().unwrap().push(format!("{}={}", text(outgoing.key), text(outgoing.value)));
             Ok(())
@@ -339,7 +371,7 @@ mod tests {
     fn beyond_a_bound_letters_are_given_up_and_views_are_not() {
         let (outlet, _) = outlet(0);
         for _ in 0..100 {
-            outlet.dead_letter(&letter(1024 * 1024));
+            outlet.dead_letters(&[letter(1024 * 1024).into()]);
         }
         outlet.view("v", "a", b"1");
         let waits = outlet.waiting.bytes.load(Ordering::Relaxed);
@@ -350,9 +382,10 @@ mod tests {
 
     #[test]
     fn a_payload_that_does_not_fit_the_topic_stays_out_of_it() {
-        let (outlet, room) = outlet(9);
-        outlet.dead_letter(&letter(LARGEST_PAYLOAD + 1));
-        outlet.dead_letter(&letter(10));
+        let (outlet, room) = outlet(1);
+        outlet.dead_letters(&[letter(LARGEST_PAYLOAD + 1).into(), letter(10).into()]);
+        room.left.store(9, Ordering::Relaxed);
+        outlet.push_on();
         let taken = room.taken.lock().unwrap();
         assert!(taken[0].contains("\"payload\":null") && taken[0].contains("too_large"), "{}", taken[0]);
         assert!(taken[1].contains("xxxxxxxxxx"), "{}", taken[1]);

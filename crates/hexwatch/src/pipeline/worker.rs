@@ -39,6 +39,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// that follows would be in memory at once.
 const STRETCH: Duration = Duration::from_hours(6);
 
+/// So many commits' rows are many for a group of queries that waits until those are rebuilt that a life may hang on.
+const REBUILD_COMMITS: usize = 6;
+
 /// What the loop stands on. Everything is owned: no other thread touches the machine.
 pub(crate) struct Worker {
     pub(crate) machine: Machine,
@@ -165,8 +168,15 @@ impl Worker {
         // After a restart nothing can be committed before all has been read that has to be read again.
         let uncommitted = if self.machine.is_restoring() { 0 } else { self.machine.waiting() };
         let gathered = uncommitted.max(self.machine.untaken());
-        let commits = gathered / self.commit_rows.max(1);
+        let commits = gathered / self.many();
         lanes.saturating_sub(commits.saturating_sub(1))
+    }
+
+    /// So many rows are many for a group of queries to have to take: as many as a commit has, and more after a restart,
+    /// when others go first. Each row is there once, in whatever number of groups it waits.
+    fn many(&self) -> usize {
+        let commits = if self.machine.is_restoring() { REBUILD_COMMITS } else { 1 };
+        self.commit_rows.saturating_mul(commits).max(1)
     }
 
     fn is_far_ahead(&self) -> bool {
@@ -189,18 +199,30 @@ impl Worker {
             return Ok(TICK);
         }
         let now = Instant::now();
+        let many = self.many();
         // From twice as many rows on reading waits for the queries: nobody rests until then.
-        let are_many = self.machine.untaken() >= self.commit_rows;
-        let is_awaited =
-            self.machine.is_closing() || self.machine.is_restoring() || self.is_far_ahead() || are_many;
-        if let Some(chosen) = self.pace.choose(due, now, is_awaited)
+        let are_many = self.machine.untaken() >= many;
+        // A restart's first seconds belong to what a life may hang on, as long as the others' rows have room.
+        let goes_first =
+            self.machine.is_rebuilding_urgent() || (self.machine.is_restoring() && !self.loans.is_free(true));
+        let may_go = |due: &&Due| due.is_urgent || !goes_first || self.machine.untaken_by(**due) >= many;
+        let due: Vec<Due> = due.iter().filter(may_go).copied().collect();
+        let is_hurried = self.machine.is_restoring() || self.is_far_ahead() || are_many;
+        if let Some(chosen) = self.choose(&due, now, is_hurried)
             && let Some(loan) = self.machine.lend(chosen)
         {
             self.pace.began(chosen, now);
             self.loans.give(loan)?;
             return Ok(TICK);
         }
-        Ok(self.pace.wait(due, now).map_or(TICK, |wait| wait.min(TICK)))
+        Ok(self.pace.wait(&due, now).map_or(TICK, |wait| wait.min(TICK)))
+    }
+
+    /// Which of `due` goes next: first those for whom a commit waits, who do not rest.
+    fn choose(&self, due: &[Due], now: Instant, is_hurried: bool) -> Option<Due> {
+        let is_awaited = |due: &&Due| self.machine.is_closing() && !self.machine.is_beyond(**due);
+        let awaited: Vec<Due> = due.iter().filter(is_awaited).copied().collect();
+        self.pace.choose(&awaited, now, true).or_else(|| self.pace.choose(due, now, is_hurried))
     }
 
     fn take_back(&mut self, Ran { returned, took }: Ran) -> Result<()> {

@@ -16,14 +16,31 @@ pub(super) fn of(site: &str, source: &str, id: &str) -> u128 {
             lanes = mixed(lanes, words(pair));
         }
         if !rest.is_empty() {
-            let mut last = [0; 16];
-            last[..rest.len()].copy_from_slice(rest);
-            lanes = mixed(lanes, words(&last));
+            lanes = mixed(lanes, words_of_rest(rest));
         }
     }
     let [one, other] = lanes;
     let halves = [folded(one ^ KEYS[1], other ^ KEYS[3]), folded(one ^ KEYS[2], other ^ KEYS[0])];
     (u128::from(halves[0]) << 64) | u128::from(halves[1])
+}
+
+/// The words of fewer than sixteen letters with zeros behind them. They are not copied to where there is room for sixteen:
+/// what was just written in pieces is read at one stroke only after a wait, and names are short.
+fn words_of_rest(rest: &[u8]) -> [u64; 2] {
+    match rest.split_first_chunk() {
+        Some((first, others)) => [u64::from_le_bytes(*first), word_of_rest(others)],
+        None => [word_of_rest(rest), 0],
+    }
+}
+
+/// The same of fewer than eight. Their pieces overlap where they are not of four or two, and say the same there.
+fn word_of_rest(rest: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (rest.first_chunk(), rest.last_chunk()) {
+        return u64::from(u32::from_le_bytes(*first))
+            | (u64::from(u32::from_le_bytes(*last)) << (8 * (rest.len() - 4)));
+    }
+    let at = |place: usize| rest.get(place).map_or(0, |letter| u64::from(*letter) << (8 * place));
+    at(0) | at(1) | at(2)
 }
 
 fn words(pair: &[u8; 16]) -> [u64; 2] {
@@ -51,6 +68,16 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+
+    #[test]
+    fn the_words_of_a_rest_are_those_of_its_letters_and_zeros() {
+        let letters: Vec<u8> = (0xf0..=0xff).collect();
+        for length in 0..16 {
+            let mut padded = [0; 16];
+            padded[..length].copy_from_slice(&letters[..length]);
+            assert_eq!(words_of_rest(&letters[..length]), words(&padded), "{length} letters");
+        }
+    }
 
     #[test]
     fn parts_do_not_run_into_each_other() {

@@ -220,12 +220,33 @@ impl<'a> Scanner<'a> {
 
     /// Reads digits; beyond what a number here may have they are counted, and no longer added.
     fn digits(&mut self, mantissa: &mut u64, digits: &mut usize) {
+        while let Some(number) = self.bytes[self.at..].first_chunk().copied().and_then(eight_digits) {
+            *mantissa = mantissa.wrapping_mul(100_000_000).wrapping_add(number);
+            *digits += 8;
+            self.at += 8;
+        }
         while let Some(digit @ b'0'..=b'9') = self.bytes.get(self.at) {
             *mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
             *digits += 1;
             self.at += 1;
         }
     }
+}
+
+/// The number that eight digits are; `None` where one of the letters is no digit. Times and places have more than eight.
+fn eight_digits(letters: [u8; 8]) -> Option<u64> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = ONES * 0xf0;
+    let letters = u64::from_le_bytes(letters);
+    // Neither the letter nor the sixth behind it is of another sixteen than the digits are.
+    let is_other = |letters: u64| letters & TOPS != ONES * 0x30;
+    if is_other(letters) || is_other(letters.wrapping_add(ONES * 6)) {
+        return None;
+    }
+    let digits = letters - ONES * 0x30;
+    let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
+    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
 }
 
 /// Marks the quotes, backslashes and control characters among eight letters, in the top bit of each; the lowest
@@ -247,6 +268,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn eight_digits_are_a_number_and_eight_letters_are_none() {
+        for number in [0, 1, 9, 10, 12_345_678, 90_000_009, 99_999_999] {
+            let letters = format!("{number:08}").into_bytes();
+            assert_eq!(eight_digits(*letters.first_chunk().unwrap()), Some(number));
+            for (place, other) in (0..8).flat_map(|place| b"/:.@p\xb0\0".map(|other| (place, other))) {
+                let mut letters = letters.clone();
+                letters[place] = other;
+                assert_eq!(eight_digits(*letters.first_chunk().unwrap()), None, "{other} at {place}");
+            }
+        }
+    }
 
     /// Whether `text` was of the common shape; fails where the reader of every shape then reads anything else.
     fn agrees_with_any(text: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Recordings and rows on their way out.
 
 use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hexwatch_contract::Topic;
@@ -8,7 +9,7 @@ use hexwatch_ingest::embedded::EmbeddedBroker;
 use hexwatch_ingest::replay::{self, ReplayError, Speed};
 use hexwatch_ingest::{Outgoing, Publisher};
 
-use crate::records::{ids, read, settings, source, start};
+use crate::records::{beat, ids, read, settings, source, start};
 use crate::support::text;
 
 #[test]
@@ -49,6 +50,31 @@ fn a_broken_line_of_a_recording_is_named() {
     let error = replay::replay(file.path(), &publisher, "t.", Speed::Fastest, |_| true).unwrap_err();
     assert!(matches!(error, ReplayError::Line { line: 3, .. }), "{error}");
     assert!(error.to_string().contains(&*file.path().to_string_lossy()));
+}
+
+#[test]
+fn what_goes_in_bulk_keeps_its_order_and_is_waited_for_with_the_rest() {
+    let broker = EmbeddedBroker::start().unwrap();
+    let topics = [Topic::Access, Topic::Iot];
+    for topic in topics {
+        broker.create_topic(&source(topic).name, 1).unwrap();
+    }
+    let publisher = Publisher::lasting(&broker.brokers(), Arc::new(|topic| panic!("{topic}"))).unwrap();
+    for number in 0..300 {
+        for topic in topics {
+            let (name, body) = (source(topic).name, beat(number));
+            let row = Outgoing::row(&name, "d", body.as_bytes());
+            let row = Outgoing { in_bulk: topic == Topic::Iot, ..row };
+            publisher.send(&row, Duration::from_secs(20)).unwrap();
+        }
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(publisher.settle(Duration::from_secs(20))).unwrap();
+    assert_eq!((publisher.counts().delivered, publisher.counts().failed), (600, 0));
+
+    let (_reader, mut receiver) = start(settings(&broker, &[Topic::Iot]));
+    let expected: Vec<_> = (0..300).map(|number| format!("b-{number}")).collect();
+    assert_eq!(ids(&read(&mut receiver, 300)), expected);
 }
 
 #[test]
