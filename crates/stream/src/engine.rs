@@ -349,7 +349,8 @@ impl Engine {
         let horizon = self.config.correction_horizon;
         let floors = Topic::ALL.map(|topic| (topic, merged - horizon - self.looked_back(topic)));
         for (partition, place) in &mut self.places {
-            let own = self.watermarks.of(partition).map_or(merged, |(watermark, _)| watermark - horizon);
+            let own = self.watermarks.of(partition).map_or(merged, |(watermark, _)| watermark);
+            let own = place.watermark_at_point().unwrap_or(own) - horizon;
             let floor = floors.iter().find(|(topic, _)| *topic == place.topic).map_or(merged, |(_, at)| *at);
             place.drop_before(floor.min(own));
         }

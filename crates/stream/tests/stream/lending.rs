@@ -251,6 +251,34 @@ fn gas_is_told_while_others_are_on_their_way_to_one_point_and_found_again_by_a_r
 }
 
 #[test]
+fn what_makes_a_duplicate_beyond_the_point_one_is_read_again_by_a_restart_there() {
+    // One that looks back far would keep everything anyway.
+    let files: Vec<_> =
+        files::of_folder("views").into_iter().filter(|file| file.name == "heat_10s").collect();
+    let (early, late, later) = (world::after(1.0), world::after(1_200.0), world::after(1_260.0));
+    let mut engine = engine(&files);
+    begin(&mut engine, true);
+    engine.step(early, gas(0, early)).unwrap();
+    // Others go on, and its partition is idle.
+    engine.step(late, a_press(0, late)).unwrap();
+    engine.step_ahead(later, a_press(1, later)).unwrap();
+    engine.close(later);
+    let record = |time, id| Record::new(Topic::Iot, "ch4-0", time, id, &json!({ "property": "ch4" }));
+    let beyond = [record(early, "gas"), record(later, "next")];
+    let partition = beyond[0].partition;
+    engine.step_ahead(later, Input::Chunk(chunk(Topic::Iot, partition, 1, &beyond))).unwrap();
+    while engine.checkpoint().is_none() {
+        run(&mut engine, later, |engine, due| !engine.is_beyond(due));
+    }
+
+    let checkpoint = engine.checkpoint().unwrap();
+    let place = checkpoint.partitions.iter().find(|place| place.topic == Topic::Iot).unwrap();
+    assert_eq!((place.replay_from, place.next_offset), (0, 1));
+    let taken = engine.reopen(later).unwrap();
+    assert_eq!(taken.accounts.iter().map(|(_, account)| account.duplicate).sum::<u64>(), 1);
+}
+
+#[test]
 fn a_press_is_told_while_all_queries_are_away_and_a_step_to_the_end_waits_for_them() {
     let (files, now) = (some_files(), world::after(1.0));
     let mut engine = engine(&files);
