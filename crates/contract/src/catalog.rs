@@ -15,7 +15,7 @@ pub use alarms::{alarm_batch, alarm_changes};
 pub use arrays::{input_type, inputs_type};
 pub use gaps::{gap_batch, gaps};
 pub use ledger::{access_audit, audit_batch, incidents, receipts};
-pub use records::{dead_letter_batch, dead_letters, late_batch, late_events};
+pub use records::{DeadLetterRows, dead_letters, late_batch, late_events};
 pub use reference::{checkpoints, devices, grid_cells, grids, zones};
 pub use risk_cells::{forecasts, risk_batch, risk_cells};
 

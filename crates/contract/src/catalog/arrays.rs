@@ -6,14 +6,14 @@ use arrow::array::{
     ArrayRef, BooleanArray, Float64Array, Int32Array, Int64Array, ListArray, RecordBatch, StringArray,
     StringBuilder, StructArray, TimestampMicrosecondArray,
 };
-use arrow::buffer::{Buffer, OffsetBuffer};
+use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::alarm::Input;
 use crate::event::time_type;
-use crate::{Cell, EventTime, Sha256Sum};
+use crate::{Cell, EventTime};
 
 /// A column that is never null.
 pub(super) fn always(name: &str, data_type: DataType) -> Field {
@@ -45,13 +45,6 @@ pub(super) fn maybe_texts<'a>(values: impl Iterator<Item = Option<&'a str>>) -> 
     let mut builder = StringBuilder::with_capacity(values.len(), bytes);
     builder.extend(values);
     Arc::new(builder.finish())
-}
-
-/// Sums in hex.
-pub(super) fn sums(values: impl Iterator<Item = Sha256Sum>) -> ArrayRef {
-    let hex: Vec<[u8; 64]> = values.map(Sha256Sum::hex).collect();
-    let offsets = OffsetBuffer::from_repeated_length(64, hex.len());
-    Arc::new(StringArray::new(offsets, Buffer::from_vec(hex.into_flattened()), None))
 }
 
 /// Members of closed sets, by the word that stands for them in JSON.

@@ -115,7 +115,7 @@ fn an_unknown_risk_has_no_score_and_keeps_its_parts() {
 fn no_rows_make_an_empty_batch() {
     assert_eq!(alarm_batch(&[]).num_rows(), 0);
     assert_eq!(risk_batch(&[]).num_rows(), 0);
-    assert_eq!(dead_letter_batch(&[]).num_rows(), 0);
+    assert_eq!(DeadLetterRows::default().finish().num_rows(), 0);
     assert_eq!(audit_batch(&[]).num_rows(), 0);
 }
 
@@ -135,10 +135,30 @@ fn a_dead_letter_says_which_table_it_was_meant_for() {
         payload_sha256: crate::Sha256Sum([0xa1; 32]),
         payload: None,
     };
-    let batch = dead_letter_batch(&[letter.into()]);
-    assert_eq!(batch.schema(), dead_letters());
-    let text = |name| batch.column_by_name(name).unwrap().as_string::<i32>().value(0);
-    assert_eq!((text("meant_for"), text("payload_sha256")), ("camera_alert", &*"a1".repeat(32)));
+    let mut rows = DeadLetterRows::default();
+    rows.push(&letter);
+    let of_one = rows.finish();
+    let full =
+        DeadLetter { key: Some("k".into()), id: Some("i".into()), payload: Some("eA==".into()), ..letter };
+    rows.push(&full);
+    rows.push(&DeadLetter { field: Some("f".into()), ..full });
+    assert_eq!((rows.len(), rows.payload_bytes()), (2, 8));
+    let of_two = rows.finish();
+    assert!(rows.is_empty());
+    assert_eq!((of_one.num_rows(), of_two.num_rows()), (1, 2));
+    assert_eq!((of_one.schema(), of_two.schema()), (dead_letters(), dead_letters()));
+    let text = |batch: &arrow::array::RecordBatch, name, row| {
+        let texts = batch.column_by_name(name).unwrap().as_string::<i32>().clone();
+        (!texts.is_null(row)).then(|| texts.value(row).to_owned())
+    };
+    assert_eq!(text(&of_one, "meant_for", 0).as_deref(), Some("camera_alert"));
+    assert_eq!(text(&of_one, "payload_sha256", 0), Some("a1".repeat(32)));
+    for (name, value) in [("key", "k"), ("id", "i"), ("payload", "eA==")] {
+        assert_eq!(text(&of_one, name, 0), None, "{name}");
+        assert_eq!(text(&of_two, name, 1).as_deref(), Some(value), "{name}");
+    }
+    assert_eq!(text(&of_two, "field", 0), None);
+    assert_eq!(text(&of_two, "field", 1).as_deref(), Some("f"));
 }
 
 #[test]

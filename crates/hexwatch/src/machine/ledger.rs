@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
 use arrow::array::RecordBatch;
-use hexwatch_contract::catalog::{dead_letter_batch, late_batch, risk_batch};
+use hexwatch_contract::catalog::{DeadLetterRows, late_batch, risk_batch};
 use hexwatch_contract::risk::CellRisk;
 use hexwatch_contract::{DeadLetter, EventBatch, EventTime, Topic};
 use hexwatch_history::{Commit, TableName};
@@ -16,14 +16,15 @@ use super::state::State;
 /// So much of a payload counts as a row: about as much as a row of an event takes.
 const BYTES_OF_A_ROW: usize = 256;
 
-/// So many refused records are made rows of at once: a million of them at a commit would hold the engine up.
+/// So many refused records are rows of one batch, or so many bytes of what they carried.
 const LETTERS_AT_ONCE: usize = 4_096;
+const PAYLOADS_AT_ONCE: usize = 4 * 1024 * 1024;
 
 /// Rows on their way to history.
 pub(super) struct Ledger {
     rows: BTreeMap<TableName, Vec<RecordBatch>>,
     count: usize,
-    letters: Vec<Arc<DeadLetter>>,
+    letters: DeadLetterRows,
     /// What their payloads count for.
     weight: usize,
     view_keys: BTreeMap<Arc<str>, Vec<String>>,
@@ -40,7 +41,7 @@ impl Ledger {
         Self {
             rows: BTreeMap::new(),
             count: 0,
-            letters: Vec::new(),
+            letters: DeadLetterRows::default(),
             weight: 0,
             view_keys,
             kept,
@@ -74,16 +75,15 @@ impl Ledger {
     pub(super) fn refuse(&mut self, letters: impl IntoIterator<Item = Arc<DeadLetter>>) {
         for letter in letters {
             self.weight += letter.payload.as_ref().map_or(0, |payload| payload.len() / BYTES_OF_A_ROW);
-            self.letters.push(letter);
-            if self.letters.len() == LETTERS_AT_ONCE {
+            self.letters.push(&letter);
+            if self.letters.len() >= LETTERS_AT_ONCE || self.letters.payload_bytes() >= PAYLOADS_AT_ONCE {
                 self.lay_down_letters();
             }
         }
     }
 
     fn lay_down_letters(&mut self) {
-        let rows = dead_letter_batch(&self.letters);
-        self.letters.clear();
+        let rows = self.letters.finish();
         self.add(TableName::DeadLetters, rows);
     }
 
@@ -130,5 +130,49 @@ impl Ledger {
             rule_version: self.rule_version.clone(),
             state: serde_json::to_value(state).context("writing the engine's checkpoint")?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::AsArray as _;
+    use arrow::datatypes::Int64Type;
+    use hexwatch_contract::{Partition, Position, Sha256Sum, Stage};
+
+    use super::*;
+
+    fn letter(offset: i64, payload: usize) -> Arc<DeadLetter> {
+        Arc::new(DeadLetter {
+            position: Position { partition: Partition::new("iot", 0), offset },
+            meant_for: Topic::Iot,
+            kafka_time: EventTime::from_millis(0),
+            refused_at: EventTime::from_millis(0),
+            key: None,
+            id: None,
+            stage: Stage::Decode,
+            error_code: "not_json".into(),
+            field: None,
+            message: "".into(),
+            payload_sha256: Sha256Sum::default(),
+            payload: Some("x".repeat(payload)),
+        })
+    }
+
+    #[test]
+    fn letters_are_rows_in_their_order_and_no_batch_of_them_is_large() {
+        const LARGE: usize = 1024 * 1024;
+        let small = 2 * LETTERS_AT_ONCE + 1;
+        let lengths = std::iter::repeat_n(8, small).chain(std::iter::repeat_n(LARGE, 10));
+        let mut ledger = Ledger::new(BTreeMap::new(), BTreeSet::new());
+        ledger.refuse((0..).zip(lengths).map(|(offset, length)| letter(offset, length)));
+        assert_eq!(ledger.len(), small + 10 + 10 * LARGE / BYTES_OF_A_ROW);
+        ledger.lay_down_letters();
+        let batches = &ledger.rows[&TableName::DeadLetters];
+        let offsets = batches.iter().flat_map(|rows| rows["offset"].as_primitive::<Int64Type>().values());
+        assert!(offsets.copied().eq(0..i64::try_from(small + 10).unwrap()));
+        for rows in batches {
+            let payloads = rows["payload"].as_string::<i32>().iter().flatten().map(str::len).sum::<usize>();
+            assert!(rows.num_rows() <= LETTERS_AT_ONCE && payloads < PAYLOADS_AT_ONCE + LARGE, "{payloads}");
+        }
     }
 }
