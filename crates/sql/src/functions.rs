@@ -13,6 +13,8 @@ use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf};
 use datafusion::prelude::SessionContext;
 
+pub(crate) use self::cells::grid_disk;
+
 /// Registers all functions with `session`.
 pub fn register_functions(session: &SessionContext) {
     geodatafusion::register(session);

@@ -9,6 +9,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 
 use crate::functions::register_functions;
 use crate::guard::BLOCKED;
+use crate::near::JoinByCells;
 
 fn config(partitions: usize) -> SessionConfig {
     let mut config = SessionConfig::new().with_target_partitions(partitions).with_information_schema(true);
@@ -48,6 +49,7 @@ pub fn analyst_session(memory: usize) -> Result<SessionContext, DataFusionError>
         session.deregister_udf(name);
         session.deregister_udtf(name);
     }
+    session.add_optimizer_rule(Arc::new(JoinByCells));
     Ok(with_functions(session))
 }
 

@@ -12,7 +12,7 @@ use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use hexwatch_contract::{Topic, event};
-use hexwatch_sql::{Kind, QueryFile};
+use hexwatch_sql::{Kind, QueryFile, join_by_cells};
 use tokio::runtime::Runtime;
 
 use crate::absence;
@@ -109,7 +109,7 @@ impl Planner {
         let (shard_key, outline) = (ShardKey::of(&draft.plan), Outline::of(&draft.plan));
         let parts = shard::parts(&draft.plan, shard_key.as_ref());
         if shape == Shape::Lookback {
-            draft.plan = with_durations(draft.plan)?;
+            draft.plan = join_by_cells(with_durations(draft.plan)?)?;
         }
         let physical = self
             .runtime

@@ -33,9 +33,7 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         function("h3_cell_to_boundary_wkt", &[Int64], Utf8, |columns| {
             Ok(texts(longs(&columns[0]).iter().map(|one| outline::wkt(checked(one?)?))))
         }),
-        function("h3_grid_disk", &two, cells_type(), |columns| {
-            Ok(lists(pairs(columns).map(|(one, k)| cell::disk(checked(one?)?, u32::try_from(k?).ok()?))))
-        }),
+        grid_disk(),
         function("h3_grid_distance", &two, Int64, |columns| {
             Ok(numbers(columns, |one, other| cell::distance(checked(one)?, checked(other)?)))
         }),
@@ -51,6 +49,12 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
             Ok(Arc::new(parsed.collect::<Int64Array>()))
         }),
     ]
+}
+
+pub(crate) fn grid_disk() -> ScalarUDF {
+    function("h3_grid_disk", &[Int64, Int64], cells_type(), |columns| {
+        Ok(lists(pairs(columns).map(|(one, k)| cell::disk(checked(one?)?, u32::try_from(k?).ok()?))))
+    })
 }
 
 fn checked(index: i64) -> Option<Cell> {
