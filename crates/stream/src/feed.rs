@@ -39,6 +39,11 @@ impl Slot {
         *self.batches.lock().unwrap_or_else(PoisonError::into_inner) = batches;
     }
 
+    #[cfg(test)]
+    pub(crate) fn rows(&self) -> usize {
+        self.batches.lock().unwrap().iter().map(RecordBatch::num_rows).sum()
+    }
+
     /// The leaf of a plan that reads this slot.
     pub(crate) fn leaf(self: &Arc<Self>) -> Result<Arc<dyn ExecutionPlan>> {
         let partition = Arc::clone(self) as Arc<dyn PartitionStream>;
@@ -86,7 +91,14 @@ pub(crate) struct Feed {
     /// Which scan of the plan it stands before.
     pub(crate) number: usize,
     pub(crate) slot: Arc<Slot>,
+    pub(crate) sieve: Sieve,
+}
+
+/// Which rows of a source pass, and which of their columns.
+#[derive(Clone, Debug)]
+pub(crate) struct Sieve {
     time: usize,
+    /// In their order in the source.
     columns: Vec<usize>,
     filter: Option<Arc<dyn PhysicalExpr>>,
 }
@@ -106,11 +118,31 @@ impl Feed {
     /// The rows of `records` (all columns of the source) that the scan lets through; `None` where there
     /// are none.
     pub(crate) fn pass(&self, records: &RecordBatch) -> Result<Option<Passed>> {
-        self.pass_apart(records, None)
+        self.sieve.pass(records, None)
+    }
+}
+
+impl Sieve {
+    /// Whether the same rows pass `other`, of the same source.
+    pub(crate) fn passes_as(&self, other: &Self) -> bool {
+        self.filter == other.filter
     }
 
-    /// The same, with the shard of each row by `key`.
-    pub(crate) fn pass_apart(&self, records: &RecordBatch, key: Option<&ShardKey>) -> Result<Option<Passed>> {
+    /// Lets the columns of `other` pass as well.
+    pub(crate) fn widen(&mut self, other: &Self) {
+        self.columns.extend(&other.columns);
+        self.columns.sort_unstable();
+        self.columns.dedup();
+    }
+
+    /// Where the columns of `other`, which it was [widened](Self::widen) to, stand among those that pass.
+    pub(crate) fn places_of(&self, other: &Self) -> Vec<usize> {
+        other.columns.iter().filter_map(|column| self.columns.binary_search(column).ok()).collect()
+    }
+
+    /// The rows of `records` (all columns of the source) that pass, with the shard of each by `key`; `None` where there
+    /// are none.
+    pub(crate) fn pass(&self, records: &RecordBatch, key: Option<&ShardKey>) -> Result<Option<Passed>> {
         let mut rows = records.project(&self.columns)?;
         let mut times = Arc::clone(records.column(self.time));
         if let Some(filter) = &self.filter {
@@ -138,6 +170,11 @@ impl Passed {
     /// All rows.
     pub(crate) fn rows(&self) -> &RecordBatch {
         &self.rows
+    }
+
+    /// The same rows with the columns that stand at `places`.
+    pub(crate) fn project(&self, places: &[usize]) -> Result<Self> {
+        Ok(Self { rows: self.rows.project(places)?, ..self.clone() })
     }
 
     /// The time of a row, in microseconds.
@@ -243,7 +280,7 @@ impl TableProvider for LiveTable {
         let slot = Slot::new(Arc::new(self.schema.project(&columns)?));
         let time = self.schema.index_of(self.source.time_column())?;
         let (source, number) = (self.source, self.number);
-        let feed = Feed { source, number, slot: Arc::clone(&slot), time, columns, filter };
+        let feed = Feed { source, number, slot: Arc::clone(&slot), sieve: Sieve { time, columns, filter } };
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner).push(feed);
         slot.leaf()
     }

@@ -32,6 +32,7 @@ mod group;
 mod hit;
 mod hop;
 mod kept;
+mod lanes;
 mod lookback;
 mod pane;
 mod planner;

@@ -2,7 +2,8 @@
 //! runs again over the rows that can still matter, and what it gives for the result times in question
 //! replaces what was given before. Duplicates and corrections come out right because nothing is patched.
 //!
-//! Rows that can matter are fewer than those within the lookback: where a part of the query falls apart by
+//! Rows are kept once for all scans that let the same ones through ([`Lanes`]). Those that can matter are fewer than those
+//! within the lookback: where a part of the query falls apart by
 //! [shards](crate::shard), those that [can give no row](crate::possible) are left out, and a query that speaks at once
 //! looks only at those in which rows came.
 
@@ -16,7 +17,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use crate::absence::Silences;
 use crate::dirty::Dirty;
 use crate::feed::{Feed, Passed, Source};
-use crate::kept::Kept;
+use crate::lanes::Lanes;
 use crate::pane::Telling;
 use crate::possible::{Known, Outline, Sights};
 use crate::reach::Reach;
@@ -34,7 +35,7 @@ const DROP_STEP: i64 = 5_000_000;
 pub(crate) struct LookbackQuery {
     run: Run,
     outline: Outline,
-    feeds: Vec<Lane>,
+    lanes: Lanes,
     parts: Vec<Apart>,
     telling: Telling,
     reach: Reach,
@@ -55,19 +56,9 @@ pub(crate) struct LookbackQuery {
     pub(crate) uncorrected: u64,
 }
 
-/// A feed, and what it let through.
-#[derive(Debug)]
-struct Lane {
-    feed: Feed,
-    kept: Kept,
-    /// The part of the query that it feeds.
-    part: Option<usize>,
-}
-
 /// A part of the query whose rows fall apart, and which of its shards can give a row.
 #[derive(Debug)]
 struct Apart {
-    key: ShardKey,
     sights: Sights,
     /// The shards in which rows came since the last run, with the earliest and the latest time of them.
     came: FxHashMap<Shard, (i64, i64)>,
@@ -95,11 +86,8 @@ const START: i64 = i64::MIN / 4;
 impl LookbackQuery {
     pub(crate) fn new(plan: Plan) -> Self {
         let span = plan.reach.back.saturating_add(plan.reach.ahead).saturating_add(plan.telling.horizon);
-        let part_of = |feed: &Feed| plan.parts.iter().position(|part| part.scans.contains(&feed.number));
-        let lanes =
-            plan.feeds.into_iter().map(|feed| Lane { part: part_of(&feed), feed, kept: Kept::new(span) });
         Self {
-            feeds: lanes.collect(),
+            lanes: Lanes::new(plan.feeds, &plan.parts, span),
             parts: plan.parts.into_iter().map(Apart::of).collect(),
             run: plan.run,
             outline: plan.outline,
@@ -120,10 +108,9 @@ impl LookbackQuery {
     pub(crate) fn renewed(self) -> Self {
         let dirty = Dirty::new(self.span());
         let span = self.span().saturating_add(self.telling.horizon);
-        let lanes = self.feeds.into_iter().map(|lane| Lane { kept: Kept::new(span), ..lane });
         let parts = self.parts.into_iter().map(Apart::renewed);
         Self {
-            feeds: lanes.collect(),
+            lanes: self.lanes.renewed(span),
             parts: parts.collect(),
             emitted: Emitted::default(),
             closed: START,
@@ -142,32 +129,30 @@ impl LookbackQuery {
 
     /// Takes admitted rows.
     pub(crate) fn take(&mut self, topic: Topic, records: &RecordBatch) -> Result<()> {
-        for index in 0..self.feeds.len() {
-            let Lane { feed, part, .. } = &self.feeds[index];
-            if feed.source != Source::Events(topic) {
-                continue;
-            }
-            let part = *part;
-            let key = part.map(|part| &self.parts[part].key);
-            let Some(passed) = feed.pass_apart(records, key)? else { continue };
-            let (rows, number) = (passed.rows().num_rows(), feed.number);
+        for stock in 0..self.lanes.stocks() {
+            let Some(passed) = self.lanes.sift(stock, topic, records)? else { continue };
+            let rows = passed.rows().num_rows();
             let Some(passed) = passed.between(self.frozen, i64::MAX)? else {
                 self.uncorrected += rows as u64;
                 continue;
             };
             self.uncorrected += (rows - passed.rows().num_rows()) as u64;
-            match part {
-                Some(part) => self.parts[part].note(number, &passed),
-                None => self.touch(passed.earliest, passed.latest),
+            if passed.shards.is_none() {
+                self.touch(passed.earliest, passed.latest);
             }
-            self.feeds[index].kept.push(passed)?;
+            for scan in self.lanes.of_stock(stock) {
+                if let Some(part) = scan.part {
+                    self.parts[part].note(scan.number(), &passed.project(&scan.places)?);
+                }
+            }
+            self.lanes.keep(stock, passed)?;
         }
         Ok(())
     }
 
     /// Notes that the silences at `times` came, went or moved.
     pub(crate) fn touch_silences(&mut self, topic: Topic, times: &[i64]) {
-        if self.feeds.iter().any(|lane| lane.feed.source == Source::Absence(topic)) {
+        if self.lanes.read(Source::Absence(topic)) {
             let frozen = self.frozen;
             for time in times.iter().filter(|time| **time >= frozen) {
                 self.touch(*time, *time);
@@ -229,7 +214,7 @@ impl LookbackQuery {
                 }
             }
         }
-        self.feeds.iter().for_each(|lane| lane.feed.slot.fill(Vec::new()));
+        self.lanes.empty_slots();
         if !may_give && !ranges.iter().any(|(from, to)| self.emitted.any(*from, *to)) {
             return Ok(None);
         }
@@ -243,25 +228,11 @@ impl LookbackQuery {
     /// Fills the slots for results within `[from, to]`; returns whether there can be any.
     fn fill(&self, (from, to): (i64, i64), silences: &BTreeMap<Topic, Silences>, known: i64) -> Result<bool> {
         let (back, ahead) = (from.saturating_sub(self.reach.back), to.saturating_add(self.reach.ahead));
-        let mut filled = FxHashSet::default();
-        for Lane { feed, kept, part } in &self.feeds {
-            let among = part.and_then(|part| self.parts[part].among.as_ref());
-            let batches = match (feed.source, among) {
-                (Source::Events(_), Some(among)) => kept.among(back, ahead, among)?,
-                (Source::Events(_), None) => kept.between(back, ahead)?,
-                (Source::Absence(topic), _) => match silences.get(&topic) {
-                    Some(silences) => {
-                        let rows = silences.between(back, ahead.min(known))?;
-                        feed.pass(&rows)?.map(|passed| passed.rows().clone()).into_iter().collect()
-                    }
-                    None => Vec::new(),
-                },
-            };
-            if !batches.is_empty() {
-                filled.insert(feed.number);
-            }
-            feed.slot.fill(batches);
-        }
+        let among = |part: usize| self.parts[part].among.as_ref();
+        let silent = |topic: Topic| -> Result<Option<RecordBatch>> {
+            Ok(silences.get(&topic).map(|silences| silences.between(back, ahead.min(known))).transpose()?)
+        };
+        let filled = self.lanes.fill((back, ahead), among, silent)?;
         let scanned = |number, width| filled.contains(&number).then(|| vec![Known::ANYTHING; width]);
         Ok(!filled.is_empty() && self.outline.may_give(&scanned))
     }
@@ -275,7 +246,7 @@ impl LookbackQuery {
         let first = self.frozen.saturating_sub(self.reach.ahead);
         self.emitted.drop_before(first);
         let floor = first.saturating_sub(self.reach.back);
-        self.feeds.iter_mut().for_each(|lane| lane.kept.drop_before(floor));
+        self.lanes.drop_before(floor);
         self.parts.iter_mut().for_each(|part| part.sights.forget_before(floor));
     }
 }
@@ -283,7 +254,7 @@ impl LookbackQuery {
 impl Apart {
     fn of(part: Part) -> Self {
         let sights = Sights::new(part.outline, part.scans);
-        Self { key: part.key, sights, came: FxHashMap::default(), among: None }
+        Self { sights, came: FxHashMap::default(), among: None }
     }
 
     fn renewed(self) -> Self {
@@ -366,20 +337,12 @@ mod tests {
 
     /// How many rows its feeds would look at.
     fn looked_at(query: &mut LookbackQuery) -> usize {
-        let all = (i64::MIN / 8, i64::MAX / 8);
         for part in &mut query.parts {
             part.choose(false);
         }
-        let mut rows = 0;
-        for Lane { kept, part, .. } in &query.feeds {
-            let among = part.and_then(|part| query.parts[part].among.as_ref());
-            let batches = match among {
-                Some(among) => kept.among(all.0, all.1, among).unwrap(),
-                None => kept.between(all.0, all.1).unwrap(),
-            };
-            rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
-        }
-        rows
+        let among = |part: usize| query.parts[part].among.as_ref();
+        query.lanes.fill((i64::MIN / 8, i64::MAX / 8), among, |_| Ok(None)).unwrap();
+        query.lanes.rows_in_slots()
     }
 
     #[test]
@@ -401,8 +364,16 @@ mod tests {
             assert_eq!(looked_at(&mut query), 0, "{name}");
             assert!(query.dirty.take().is_empty(), "{name}: nothing can have changed");
             query.take(topic, &row(topic, "d1", 9, &other)).unwrap();
-            let (looked_at, own) = (looked_at(&mut query), 3 * query.feeds.len());
+            let (looked_at, own) = (looked_at(&mut query), 3 * query.lanes.scans());
             assert!((1..=own).contains(&looked_at), "{name}: {looked_at} rows of {own} of its own");
+        }
+    }
+
+    #[test]
+    fn scans_that_let_the_same_rows_through_share_them() {
+        for (name, stocks) in [("r15_smoke", 1), ("r15_smoke_confirmed", 4), ("r07_denied_loitering", 7)] {
+            let query = rule(name);
+            assert_eq!(query.lanes.stocks(), stocks, "{name}: {} scans", query.lanes.scans());
         }
     }
 }
