@@ -173,7 +173,7 @@ impl Machine {
 
     /// Everything has been read: closes every window and fires the timers that are due.
     pub fn finish(&mut self, now: EventTime) -> Result<Vec<Effect>> {
-        let mut effects = self.reopen(now)?;
+        let mut effects = self.reopen(now, usize::MAX)?;
         effects.extend(self.step(now, Input::Finished)?);
         effects.extend(tell(self.unsure.finish(&mut self.book, now)));
         self.score(now, EventTime::MAX, &mut effects);
@@ -184,7 +184,7 @@ impl Machine {
     /// they follow from. `None` while what a restart reads again is not complete. The commit may begin when all that
     /// was published so far is with Kafka, and not before: its records are never read again for an outlet's sake.
     pub fn commit(&mut self, now: EventTime) -> Result<(Vec<Effect>, Option<Commit>)> {
-        let mut effects = self.reopen(now)?;
+        let mut effects = self.reopen(now, usize::MAX)?;
         effects.extend(self.step(now, Input::Tick)?);
         let Some((commit, settled)) = self.take_commit(now)? else { return Ok((effects, None)) };
         effects.extend(settled);
@@ -212,19 +212,26 @@ impl Machine {
         self.engine.is_closing()
     }
 
-    /// The commit that was begun, once it is complete, and what follows from all that has waited for it.
-    pub fn closed(&mut self, now: EventTime) -> Result<Option<(Commit, Vec<Effect>)>> {
+    /// The commit that was begun, once it is complete, and what follows from about `most` of the rows that have waited for
+    /// it. [`Machine::reopen`] takes the others.
+    pub fn closed(&mut self, now: EventTime, most: usize) -> Result<Option<(Commit, Vec<Effect>)>> {
         if !self.engine.is_closing() {
             return Ok(None);
         }
         let Some((commit, mut effects)) = self.take_commit(now)? else { return Ok(None) };
-        effects.extend(self.reopen(now)?);
+        effects.extend(self.reopen(now, most)?);
         Ok(Some((commit, effects)))
     }
 
-    /// Takes what has waited for a commit, complete or not.
-    fn reopen(&mut self, now: EventTime) -> Result<Vec<Effect>> {
-        let reopened = self.engine.reopen(now)?;
+    /// Whether rows that have waited for a commit are still to be taken, before the next one may begin.
+    #[must_use]
+    pub fn is_reopening(&self) -> bool {
+        self.engine.is_reopening()
+    }
+
+    /// Takes about `most` of the rows that have waited for a commit, complete or not.
+    pub fn reopen(&mut self, now: EventTime, most: usize) -> Result<Vec<Effect>> {
+        let reopened = self.engine.reopen(now, most)?;
         self.unsure.reopen();
         self.ledger.refuse(std::mem::take(&mut self.waiting_letters));
         self.hand_on(now, reopened)
@@ -244,10 +251,11 @@ impl Machine {
         Ok(Some((commit, tell(settled))))
     }
 
-    /// How many rows wait for a commit, or for scores without which there is none.
+    /// How many rows wait for a commit, for the one after it, or for scores without which there is none.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.ledger.len().max(self.scoring.waiting())
+        let beyond = self.engine.rows_beyond() + self.waiting_letters.len();
+        (self.ledger.len() + beyond).max(self.scoring.waiting())
     }
 
     /// Whether what a commit covers is still being read again.

@@ -9,8 +9,8 @@
 //!   `urgent-queries` those that a life may hang on; rows that come meanwhile wait in the engine, and are no more than
 //!   the ledger holds, or some times as many while a restart lets the urgent ones go first;
 //! - `requests` holds what people ask of alarms; a full queue makes their request wait;
-//! - `commits` holds one commit; while the history is busy, rows gather in the ledger, and beyond twice a commit's
-//!   size the readers wait, those of safety topics last;
+//! - `commits` holds one commit; while the history is busy, or everything is brought to a commit's point, rows gather,
+//!   and beyond twice a commit's size (`spacing`) the readers wait, those of safety topics last;
 //! - where the roles are split there is no reader here: connections of workers fill the readers' queues (`workers`), and
 //!   are not read while a queue is full;
 //! - while the past of risk is read (`past`), what it has to hear waits in the machine, and counts as rows that wait for a
@@ -37,6 +37,7 @@ mod past;
 pub(crate) mod reading;
 mod restore;
 mod rows;
+mod spacing;
 mod worker;
 mod workers;
 
@@ -76,6 +77,7 @@ use loans::Loans;
 use outlet::Outlet;
 use pace::Pace;
 use reading::Reading;
+use spacing::Spacing;
 use worker::{Queues, Summary, Worker};
 use workers::{Reception, Workers};
 
@@ -177,8 +179,11 @@ async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
         sources: parts.sources,
         ends: plan.until_end.then(Ends::default),
         view_keys: parts.view_keys,
-        commit_interval: plan.config.history.commit_interval,
-        commit_rows: plan.config.history.commit_rows,
+        spacing: Spacing::new(
+            plan.config.history.commit_interval,
+            plan.config.history.commit_rows,
+            Instant::now(),
+        ),
         totals: BTreeMap::new(),
         alarm_changes: 0,
         answer: None,
@@ -190,8 +195,6 @@ async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
         intake: Arc::clone(&intake),
         ticked: Instant::now(),
         looked: Instant::now(),
-        committed: Instant::now(),
-        closing_since: Instant::now(),
     };
     if let Some(topics) = topics {
         topics.await.context("the making of topics failed")?;

@@ -7,7 +7,7 @@ mod point;
 mod restart;
 mod settling;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,6 +29,7 @@ use crate::query::{Query, Told};
 use crate::seen::Seen;
 use crate::watermark::Watermarks;
 
+use self::point::{Beyond, Stage};
 use self::restart::{Pending, Restart};
 
 /// The engine's settings.
@@ -97,10 +98,10 @@ pub struct Engine {
     groups: Vec<Group>,
     restart: Restart,
     finished: bool,
-    /// Whether everything is brought to one point: see [`Engine::close`].
-    closing: bool,
-    /// Rows beyond that point, as they were admitted.
-    beyond: VecDeque<(Topic, Admitted)>,
+    /// Whether everything is brought to one point.
+    stage: Stage,
+    /// What came beyond that point.
+    beyond: Beyond,
     /// Up to here every query has given, and that was told.
     given: EventTime,
     /// Up to here the filters have given, and that was told.
@@ -154,8 +155,8 @@ impl Engine {
             groups,
             restart: Restart::default(),
             finished: false,
-            closing: false,
-            beyond: VecDeque::new(),
+            stage: Stage::Open,
+            beyond: Beyond::default(),
             given: EventTime::MIN,
             filtered: EventTime::MIN,
             dropped: EventTime::MIN,
@@ -249,7 +250,7 @@ impl Engine {
                 }
             }
             self.watermarks.assign(partition.clone(), topic, self.lateness(topic), watermark, now);
-            if self.closing {
+            if self.stage == Stage::Closing {
                 place.close(watermark);
             }
             self.places.insert(partition, place);

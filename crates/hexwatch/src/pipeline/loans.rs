@@ -6,7 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use hexwatch_stream::{Due, Loan, Returned, StreamError};
+use thread_priority::{
+    NormalThreadSchedulePolicy, ThreadPriority, ThreadPriorityValue, ThreadSchedulePolicy,
+    set_thread_priority_and_policy, thread_native_id,
+};
 use tokio::sync::mpsc;
+
+/// On a scale up to 99, what Linux calls a niceness of 5.
+const NICE_5: u8 = 36;
 
 /// What comes back, and how long it ran.
 pub(crate) struct Ran {
@@ -23,7 +30,10 @@ pub(crate) struct Loans {
 impl Loans {
     /// Starts the threads. They end when this is dropped.
     pub(crate) fn start() -> Result<Self> {
-        Ok(Self { urgent: Hands::start("urgent-queries")?, others: Hands::start("queries")? })
+        Ok(Self {
+            urgent: Hands::start("urgent-queries", || {})?,
+            others: Hands::start("queries", give_way)?,
+        })
     }
 
     /// Whether nothing is out of the urgent ones, or of the others.
@@ -61,11 +71,16 @@ struct Hands {
 }
 
 impl Hands {
-    fn start(name: &str) -> Result<Self> {
+    /// A thread that first does `set_up`.
+    fn start(name: &str, set_up: impl FnOnce() + Send + 'static) -> Result<Self> {
         let (to, loans) = sync_channel(1);
         let (done, back) = mpsc::channel(1);
         let thread = std::thread::Builder::new().name(name.to_owned());
-        thread.spawn(move || run(&loans, &done)).context("starting a thread for queries")?;
+        let run = move || {
+            set_up();
+            run(&loans, &done);
+        };
+        thread.spawn(run).context("starting a thread for queries")?;
         Ok(Self { to, back, out: None })
     }
 
@@ -81,6 +96,19 @@ impl Hands {
         let ran = self.back.recv().await;
         self.out = None;
         Ok(ran.ok_or_else(gone)??)
+    }
+}
+
+/// Lets the others of the process go first where there are fewer cores than threads with something to do: on what this
+/// thread finds no life hangs.
+fn give_way() {
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Other);
+    let set = |priority| {
+        set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(priority), policy)
+    };
+    match ThreadPriorityValue::try_from(NICE_5).map(set) {
+        Ok(Ok(())) => {}
+        refused => tracing::debug!(?refused, "queries are as urgent as everything else"),
     }
 }
 

@@ -28,6 +28,7 @@ use super::loans::{Loans, Ran};
 use super::outlet::Outlet;
 use super::pace::Pace;
 use super::past::Past;
+use super::spacing::Spacing;
 use crate::crash_point::{CrashPoint, Own};
 
 /// How long the loop sleeps at most before timers get their turn.
@@ -38,6 +39,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// So much event time is taken at most before what follows from it is told: of months that are read in seconds, all
 /// that follows would be in memory at once.
 const STRETCH: Duration = Duration::from_hours(6);
+
+/// So many rows that have waited for a commit's point are taken at once: a few milliseconds' work.
+const PIECE: usize = 4_096;
 
 /// So many commits' rows are many for a group of queries that waits until those are rebuilt that a life may hang on.
 const REBUILD_COMMITS: usize = 6;
@@ -56,8 +60,7 @@ pub(crate) struct Worker {
     pub(crate) sources: Sources,
     pub(crate) ends: Option<Ends>,
     pub(crate) view_keys: BTreeMap<Arc<str>, Vec<String>>,
-    pub(crate) commit_interval: Duration,
-    pub(crate) commit_rows: usize,
+    pub(crate) spacing: Spacing,
     pub(crate) totals: BTreeMap<Topic, Account>,
     /// How many changes this process has made to alarms.
     pub(crate) alarm_changes: u64,
@@ -72,9 +75,6 @@ pub(crate) struct Worker {
     pub(crate) intake: Arc<Intake>,
     pub(crate) ticked: Instant,
     pub(crate) looked: Instant,
-    pub(crate) committed: Instant,
-    /// When the last commit was begun.
-    pub(crate) closing_since: Instant,
 }
 
 /// Where the loop's work comes from and goes to. Each queue has a bound; see `pipeline.rs` for why which.
@@ -152,31 +152,32 @@ impl Worker {
             ran = self.loans.returned() => Work::Returned(Box::new(ran?)),
             scores = self.past.read() => Work::Past(Box::new(scores?)),
             event = queues.events.next(open) => event.map_or(Work::Stop, |event| Work::Event(Box::new(event))),
+            () = std::future::ready(()), if self.machine.is_reopening() => Work::Tick,
             () = tokio::time::sleep(wait) => Work::Tick,
         })
     }
 
-    /// From how many of the readers, the first ones first, something is taken now. While a commit is made up, rows wait
-    /// for room on their way to Kafka, or much event time waits for the queries, the last one waits. While the history
-    /// or the queries are busy, rows gather: from two commits' worth on the last reader waits for them, and Kafka for
-    /// the reader; those before have room for a commit more each.
+    /// From how many of the readers, the first ones first, something is taken now. While rows wait for room on their way
+    /// to Kafka, or much event time waits for the queries, the last one waits. While the history or the queries are busy,
+    /// or everything is brought to a commit's point, rows gather: from two commits' worth on the last reader waits for
+    /// them, and Kafka for the reader; each of those before has room for twice as many.
     fn open_lanes(&self, queues: &Queues) -> usize {
         let lanes = queues.events.lanes();
-        if self.machine.is_closing() || self.is_far_ahead() || self.outlet.is_behind() {
+        if self.is_far_ahead() || self.outlet.is_behind() {
             return lanes.saturating_sub(1);
         }
         // After a restart nothing can be committed before all has been read that has to be read again.
         let uncommitted = if self.machine.is_restoring() { 0 } else { self.machine.waiting() };
         let gathered = uncommitted.max(self.machine.untaken());
-        let commits = gathered / self.many();
-        lanes.saturating_sub(commits.saturating_sub(1))
+        let doublings = (gathered / self.many()).checked_ilog2().unwrap_or(0);
+        lanes.saturating_sub(usize::try_from(doublings).unwrap_or(lanes))
     }
 
     /// So many rows are many for a group of queries to have to take: as many as a commit has, and more after a restart,
     /// when others go first. Each row is there once, in whatever number of groups it waits.
     fn many(&self) -> usize {
         let commits = if self.machine.is_restoring() { REBUILD_COMMITS } else { 1 };
-        self.commit_rows.saturating_mul(commits).max(1)
+        self.spacing.rows().saturating_mul(commits)
     }
 
     fn is_far_ahead(&self) -> bool {
@@ -354,17 +355,20 @@ impl Worker {
         self.execute(effects)
     }
 
-    /// Begins a commit when its time has come and the history has room for it, and hands it over when it is complete.
+    /// Begins a commit when its time has come and the history has room for it, and hands it over when it is complete. What
+    /// has waited for it is taken a piece at a time.
     fn see_to_commits(&mut self, commits: &mpsc::Sender<Commit>) -> Result<()> {
-        let is_due =
-            || self.committed.elapsed() >= self.commit_interval || self.machine.waiting() >= self.commit_rows;
+        let is_due = || self.spacing.is_due(self.machine.waiting(), Instant::now());
+        if self.machine.is_reopening() {
+            let effects = self.machine.reopen(self.clock.now(), PIECE)?;
+            return self.execute(effects);
+        }
         if !self.machine.is_closing() && commits.capacity() > 0 && is_due() {
-            self.closing_since = Instant::now();
+            self.spacing.begin(Instant::now());
             self.machine.close(self.clock.now());
         }
-        if let Some((commit, effects)) = self.machine.closed(self.clock.now())? {
-            self.metrics.commit_point_reached(self.closing_since.elapsed());
-            self.committed = Instant::now();
+        if let Some((commit, effects)) = self.machine.closed(self.clock.now(), PIECE)? {
+            self.metrics.commit_point_reached(self.spacing.reach(Instant::now()));
             commits.blocking_send(commit).context("the history has stopped")?;
             self.execute(effects)?;
         }

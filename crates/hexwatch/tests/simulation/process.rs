@@ -138,6 +138,9 @@ impl Process {
                 execute(settled, on)?;
                 self.end_close(on)?;
             }
+            while self.machine.is_reopening() {
+                self.reopen(on)?;
+            }
         }
         let stepped =
             if ahead { self.machine.step_ahead(on.now, input) } else { self.machine.step(on.now, input) };
@@ -190,15 +193,23 @@ impl Process {
         self.end_close(on)
     }
 
-    /// Hands the commit over that was begun, where it is complete.
+    /// Hands the commit over that was begun, where it is complete, and takes what has waited for it, a chunk at a time.
     fn end_close(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        if self.machine.is_reopening() {
+            return self.reopen(on);
+        }
         if self.queued.is_some() {
             return Ok(());
         }
-        let closed = self.machine.closed(on.now).map_err(|error| bug(&error))?;
+        let closed = self.machine.closed(on.now, 1).map_err(|error| bug(&error))?;
         let Some((commit, effects)) = closed else { return Ok(()) };
         on.faults.note(|| "closed".to_owned());
         self.queued = Some(commit);
+        execute(effects, on)
+    }
+
+    fn reopen(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        let effects = self.machine.reopen(on.now, 1).map_err(|error| bug(&error))?;
         execute(effects, on)
     }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use hexwatch_contract::{Chunk, EventBatch, EventTime, Partition, Topic};
 
 use super::Engine;
+use super::point::Stage;
 use crate::admission;
 use crate::checkpoint::{Checkpoint, Resumption};
 use crate::effects::Effects;
@@ -138,7 +139,11 @@ impl Engine {
             self.restart.parked.push_back(chunk);
             return Ok(());
         }
-        if self.closing { self.take_beyond(chunk, now, effects) } else { self.admit(chunk, now, effects) }
+        if self.stage == Stage::Open {
+            self.admit(chunk, now, effects)
+        } else {
+            self.take_beyond(chunk, now, effects)
+        }
     }
 
     /// Takes a chunk that was taken before: nobody hears of it again.
@@ -191,7 +196,7 @@ impl Engine {
 
     /// Takes what has waited, but for what still has to.
     pub(super) fn unpark(&mut self, now: EventTime, effects: &mut Effects) -> Result<(), StreamError> {
-        if self.closing {
+        if self.stage != Stage::Open {
             return Ok(());
         }
         let unread = self.unread();

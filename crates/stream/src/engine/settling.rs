@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 
 use hexwatch_contract::{EventTime, Topic};
 
+use super::point::Stage;
 use super::{Engine, Input};
 use crate::effects::Effects;
 use crate::error::StreamError;
@@ -69,10 +70,12 @@ impl Engine {
         self.groups.get(due.group).map_or(0, Group::waiting)
     }
 
-    /// How many rows wait for a group of queries that has not taken them, at most.
+    /// How many rows wait for a group of queries that has not taken them, at most: also those
+    /// [beyond](Engine::rows_beyond) a point where it has not been.
     #[must_use]
     pub fn untaken(&self) -> usize {
-        self.groups.iter().map(Group::waiting).max().unwrap_or(0)
+        let beyond = |group: &Group| if group.has_passed() { 0 } else { self.rows_beyond() };
+        self.groups.iter().map(|group| group.waiting() + beyond(group)).max().unwrap_or(0)
     }
 
     /// Lets every query give what the watermark allows.
@@ -92,7 +95,7 @@ impl Engine {
     }
 
     pub(super) fn merge(&mut self, now: EventTime) {
-        if !self.closing {
+        if self.stage == Stage::Open {
             self.watermarks.merge(now);
         }
     }

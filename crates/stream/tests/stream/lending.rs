@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use arrow::array::AsArray as _;
+use arrow::datatypes::Int64Type;
 use hexwatch_contract::alarm::RuleHit;
 use hexwatch_contract::{EventTime, Topic};
 use hexwatch_stream::{Due, Effects, Engine, Input, Loan, StreamError};
@@ -57,8 +59,10 @@ impl Lending<'_> {
 
     /// Goes on where everything has come to one point.
     fn go_on(&mut self, now: EventTime) {
-        if self.engine.is_closing() && self.engine.checkpoint().is_some() {
-            let reopened = self.engine.reopen(now);
+        let is_there = self.engine.is_closing() && self.engine.checkpoint().is_some();
+        if is_there || self.engine.is_reopening() {
+            let most = self.random.random_range(1..60);
+            let reopened = self.engine.reopen(now, most);
             self.fold(reopened);
         }
     }
@@ -87,7 +91,7 @@ impl Lending<'_> {
                 self.take_back(now);
             }
             self.go_on(now);
-            if !self.engine.is_closing() && self.lent.is_empty() {
+            if !self.engine.is_closing() && !self.engine.is_reopening() && self.lent.is_empty() {
                 break;
             }
             self.lend(now);
@@ -174,7 +178,8 @@ fn a_restart_that_is_rebuilt_by_lent_queries_says_nothing_twice_and_loses_nothin
 }
 
 fn a_press(offset: i64, now: EventTime) -> Input {
-    let press = Record::new(Topic::Panic, "panic-0", now, "pressed", &json!({"kind": "panic"}));
+    let id = format!("pressed-{offset}");
+    let press = Record::new(Topic::Panic, "panic-0", now, &id, &json!({"kind": "panic"}));
     Input::Chunk(chunk(Topic::Panic, press.partition, offset, &[press]))
 }
 
@@ -192,7 +197,7 @@ fn a_press_is_told_while_everything_is_brought_to_one_point_and_belongs_behind_i
     let checkpoint = engine.checkpoint().unwrap();
     assert!(checkpoint.partitions.is_empty(), "{checkpoint:?}");
 
-    let taken = engine.reopen(now).unwrap();
+    let taken = engine.reopen(now, usize::MAX).unwrap();
     assert_eq!(taken.admitted.len(), 1);
     assert_eq!(taken.hits, std::slice::from_ref(hit), "by its id it is the same alarm");
     assert!(!engine.is_closing() && engine.checkpoint().is_none(), "a window waits for the row");
@@ -243,7 +248,7 @@ fn gas_is_told_while_others_are_on_their_way_to_one_point_and_found_again_by_a_r
     let again = resumed.step(now, gas(0, now)).unwrap();
     assert_eq!(again.hits.iter().filter(|hit| &*hit.rule == "R13").collect::<Vec<_>>(), [hit]);
 
-    let taken = engine.reopen(now).unwrap();
+    let taken = engine.reopen(now, usize::MAX).unwrap();
     assert_eq!((taken.admitted.len(), taken.accounts.len()), (1, 1), "its row counts once");
     let (hits, is_beyond) = run(&mut engine, now, |_, _| true);
     assert!(hits.is_empty() && !is_beyond, "it is told once: {hits:?}");
@@ -274,8 +279,34 @@ fn what_makes_a_duplicate_beyond_the_point_one_is_read_again_by_a_restart_there(
     let checkpoint = engine.checkpoint().unwrap();
     let place = checkpoint.partitions.iter().find(|place| place.topic == Topic::Iot).unwrap();
     assert_eq!((place.replay_from, place.next_offset), (0, 1));
-    let taken = engine.reopen(later).unwrap();
+    let taken = engine.reopen(later, usize::MAX).unwrap();
     assert_eq!(taken.accounts.iter().map(|(_, account)| account.duplicate).sum::<u64>(), 1);
+}
+
+#[test]
+fn what_lies_beyond_a_point_is_taken_a_piece_at_a_time_and_what_comes_meanwhile_behind_it() {
+    let (files, now) = (some_files(), world::after(1.0));
+    let mut engine = engine(&files);
+    begin(&mut engine, true);
+    engine.close(now);
+    for offset in 0..3 {
+        engine.step_ahead(now, a_press(offset, now)).unwrap();
+    }
+    assert_eq!(engine.rows_beyond(), 3);
+    assert_eq!(engine.reopen(now, 2).unwrap().admitted.len(), 2);
+    assert!(engine.is_reopening() && !engine.is_closing() && engine.checkpoint().is_none());
+    let told = engine.step_ahead(now, a_press(3, now)).unwrap();
+    assert_eq!((told.hits_ahead.len(), told.admitted.len()), (1, 0), "it is told, and waits for the others");
+    engine.close(now);
+    assert!(!engine.is_closing(), "nothing is closed before all is taken");
+    let offsets: Vec<i64> = (0..2)
+        .flat_map(|_| engine.reopen(now, 1).unwrap().admitted)
+        .map(|rows| rows.records.column_by_name("offset").unwrap().as_primitive::<Int64Type>().value(0))
+        .collect();
+    assert_eq!(offsets, [2, 3]);
+    assert!(!engine.is_reopening() && engine.rows_beyond() == 0);
+    engine.step(now, Input::Tick).unwrap();
+    assert_eq!(engine.checkpoint().unwrap().partitions[0].next_offset, 4);
 }
 
 #[test]
