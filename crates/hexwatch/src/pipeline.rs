@@ -195,6 +195,7 @@ async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
         intake: Arc::clone(&intake),
         ticked: Instant::now(),
         looked: Instant::now(),
+        turns: 0,
     };
     if let Some(topics) = topics {
         topics.await.context("the making of topics failed")?;

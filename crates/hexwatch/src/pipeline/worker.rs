@@ -43,6 +43,9 @@ const STRETCH: Duration = Duration::from_hours(6);
 /// So many rows that have waited for a commit's point are taken at once: a few milliseconds' work.
 const PIECE: usize = 4_096;
 
+/// So many others have their turn before such a piece has one: chunks of safety topics are small, and many come.
+const TURNS: u32 = 8;
+
 /// So many commits' rows are many for a group of queries that waits until those are rebuilt that a life may hang on.
 const REBUILD_COMMITS: usize = 6;
 
@@ -75,6 +78,8 @@ pub(crate) struct Worker {
     pub(crate) intake: Arc<Intake>,
     pub(crate) ticked: Instant,
     pub(crate) looked: Instant,
+    /// How much was done since a piece of what has waited for a commit was taken.
+    pub(crate) turns: u32,
 }
 
 /// Where the loop's work comes from and goes to. Each queue has a bound; see `pipeline.rs` for why which.
@@ -96,6 +101,7 @@ enum Work {
     Returned(Box<Ran>),
     Request(Request),
     Past(Box<Scores>),
+    Piece,
     Tick,
     Stop,
 }
@@ -116,6 +122,7 @@ impl Worker {
                 Work::Returned(ran) => self.take_back(*ran)?,
                 Work::Request(request) => self.act(request)?,
                 Work::Past(scores) => self.take_scores(*scores)?,
+                Work::Piece => self.take_piece()?,
                 Work::Tick => {}
                 Work::Stop => break,
             }
@@ -152,18 +159,19 @@ impl Worker {
             ran = self.loans.returned() => Work::Returned(Box::new(ran?)),
             scores = self.past.read() => Work::Past(Box::new(scores?)),
             event = queues.events.next(open) => event.map_or(Work::Stop, |event| Work::Event(Box::new(event))),
-            () = std::future::ready(()), if self.machine.is_reopening() => Work::Tick,
+            () = std::future::ready(()), if self.machine.is_reopening() => Work::Piece,
             () = tokio::time::sleep(wait) => Work::Tick,
         })
     }
 
-    /// From how many of the readers, the first ones first, something is taken now. While rows wait for room on their way
-    /// to Kafka, or much event time waits for the queries, the last one waits. While the history or the queries are busy,
+    /// From how many of the readers, the first ones first, something is taken now. While what has waited for a commit's
+    /// point is taken, rows wait for room on their way to Kafka, or much event time waits for the queries, the last one
+    /// waits. While the history or the queries are busy,
     /// or everything is brought to a commit's point, rows gather: from two commits' worth on the last reader waits for
     /// them, and Kafka for the reader; each of those before has room for twice as many.
     fn open_lanes(&self, queues: &Queues) -> usize {
         let lanes = queues.events.lanes();
-        if self.is_far_ahead() || self.outlet.is_behind() {
+        if self.machine.is_reopening() || self.is_far_ahead() || self.outlet.is_behind() {
             return lanes.saturating_sub(1);
         }
         // After a restart nothing can be committed before all has been read that has to be read again.
@@ -356,12 +364,12 @@ impl Worker {
     }
 
     /// Begins a commit when its time has come and the history has room for it, and hands it over when it is complete. What
-    /// has waited for it is taken a piece at a time.
+    /// has waited for it is taken a piece at a time: when nothing else is to be done, or others have had their turns.
     fn see_to_commits(&mut self, commits: &mpsc::Sender<Commit>) -> Result<()> {
         let is_due = || self.spacing.is_due(self.machine.waiting(), Instant::now());
         if self.machine.is_reopening() {
-            let effects = self.machine.reopen(self.clock.now(), PIECE)?;
-            return self.execute(effects);
+            self.turns += 1;
+            return if self.turns >= TURNS { self.take_piece() } else { Ok(()) };
         }
         if !self.machine.is_closing() && commits.capacity() > 0 && is_due() {
             self.spacing.begin(Instant::now());
@@ -373,6 +381,12 @@ impl Worker {
             self.execute(effects)?;
         }
         Ok(())
+    }
+
+    fn take_piece(&mut self) -> Result<()> {
+        self.turns = 0;
+        let effects = self.machine.reopen(self.clock.now(), PIECE)?;
+        self.execute(effects)
     }
 
     fn tell_health(&self) {
