@@ -128,6 +128,10 @@ pub(crate) async fn run(plan: Plan, stop: CancellationToken) -> Result<Report> {
     poll_fn(|context| tokio::task::block_in_place(|| run.as_mut().poll(context))).await
 }
 
+fn spacing_of(config: &Config) -> Spacing {
+    Spacing::new(config.history.commit_interval, config.history.commit_rows, Instant::now())
+}
+
 async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
     let listener = listen(&plan).await?;
     let ground = ground(&plan)?;
@@ -179,11 +183,7 @@ async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
         sources: parts.sources,
         ends: plan.until_end.then(Ends::default),
         view_keys: parts.view_keys,
-        spacing: Spacing::new(
-            plan.config.history.commit_interval,
-            plan.config.history.commit_rows,
-            Instant::now(),
-        ),
+        spacing: spacing_of(&plan.config),
         totals: BTreeMap::new(),
         alarm_changes: 0,
         answer: None,

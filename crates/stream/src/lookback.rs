@@ -258,7 +258,7 @@ impl Apart {
     }
 
     fn renewed(self) -> Self {
-        Self { sights: self.sights.renewed(), came: FxHashMap::default(), among: None, ..self }
+        Self { sights: self.sights.renewed(), came: FxHashMap::default(), among: None }
     }
 
     /// Takes note of rows of the scan with this number.
