@@ -2,10 +2,9 @@
 //! runs again over the rows that can still matter, and what it gives for the result times in question
 //! replaces what was given before. Duplicates and corrections come out right because nothing is patched.
 //!
-//! Rows are kept once for all scans that let the same ones through ([`Lanes`]). Those that can matter are fewer than those
-//! within the lookback: where a part of the query falls apart by
-//! [shards](crate::shard), those that [can give no row](crate::possible) are left out, and a query that speaks at once
-//! looks only at those in which rows came.
+//! Rows are kept once for all scans that let the same ones through ([`Lanes`]). Those that can matter are fewer than
+//! those within the lookback: where a part of the query falls apart by [shards](crate::shard), those that [can give no
+//! row](crate::possible) are left out, and a query that speaks at once looks only at those in which rows came.
 
 use std::collections::BTreeMap;
 

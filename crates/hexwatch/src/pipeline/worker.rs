@@ -166,9 +166,10 @@ impl Worker {
 
     /// From how many of the readers, the first ones first, something is taken now. While what has waited for a commit's
     /// point is taken, rows wait for room on their way to Kafka, or much event time waits for the queries, the last one
-    /// waits. While the history or the queries are busy,
-    /// or everything is brought to a commit's point, rows gather: from two commits' worth on the last reader waits for
-    /// them, and Kafka for the reader; each of those before has room for twice as many.
+    /// waits. While the history or the queries are busy, or everything is brought to a commit's point, rows gather: from
+    /// two commits' worth on the last reader waits for them, and Kafka for the reader; each of those before has room for
+    /// twice as many. What came beyond a point counts on until it is committed, so that safety topics cannot hold the
+    /// next point off for longer than that.
     fn open_lanes(&self, queues: &Queues) -> usize {
         let lanes = queues.events.lanes();
         if self.machine.is_reopening() || self.is_far_ahead() || self.outlet.is_behind() {
