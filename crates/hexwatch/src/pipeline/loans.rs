@@ -12,8 +12,8 @@ use thread_priority::{
 };
 use tokio::sync::mpsc;
 
-/// On a scale up to 99, what Linux calls a niceness of 5.
-const NICE_5: u8 = 36;
+/// On a scale up to 99 on which 50 is usual; Linux calls it a niceness of 4.
+const GIVING_WAY: u8 = 36;
 
 /// What comes back, and how long it ran.
 pub(crate) struct Ran {
@@ -106,7 +106,7 @@ fn give_way() {
     let set = |priority| {
         set_thread_priority_and_policy(thread_native_id(), ThreadPriority::Crossplatform(priority), policy)
     };
-    match ThreadPriorityValue::try_from(NICE_5).map(set) {
+    match ThreadPriorityValue::try_from(GIVING_WAY).map(set) {
         Ok(Ok(())) => {}
         refused => tracing::debug!(?refused, "queries are as urgent as everything else"),
     }
