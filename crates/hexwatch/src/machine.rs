@@ -35,7 +35,7 @@ pub use state::State;
 
 use device_states::device_states;
 use effect::tell;
-use ledger::Ledger;
+use ledger::{Ledger, weight_of};
 use unsure::Unsure;
 
 /// What a machine is made of.
@@ -66,6 +66,8 @@ pub struct Machine {
     ledger: Ledger,
     /// Refused records of chunks that wait for the next commit: they belong to the one after it.
     waiting_letters: Vec<Arc<DeadLetter>>,
+    /// What their payloads count for.
+    waiting_weight: usize,
     told_until: Offsets,
     default_site: String,
     unsure: Unsure,
@@ -84,6 +86,7 @@ impl Machine {
             scoring: parts.scoring,
             ledger: Ledger::new(parts.view_keys, parts.kept),
             waiting_letters: Vec::new(),
+            waiting_weight: 0,
             told_until: parts.told_until,
             default_site: parts.default_site,
             unsure: Unsure::default(),
@@ -115,6 +118,7 @@ impl Machine {
             effects.push(Effect::Refuse(letters.clone()));
         }
         if self.engine.is_closing() {
+            self.waiting_weight += letters.iter().map(|letter| weight_of(letter)).sum::<usize>();
             self.waiting_letters.extend(letters);
         } else {
             self.ledger.refuse(letters);
@@ -233,6 +237,7 @@ impl Machine {
     pub fn reopen(&mut self, now: EventTime, most: usize) -> Result<Vec<Effect>> {
         let reopened = self.engine.reopen(now, most)?;
         self.unsure.reopen();
+        self.waiting_weight = 0;
         self.ledger.refuse(std::mem::take(&mut self.waiting_letters));
         self.hand_on(now, reopened)
     }
@@ -254,7 +259,7 @@ impl Machine {
     /// How many rows wait for a commit, for the one after it, or for scores without which there is none.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        let beyond = self.engine.rows_beyond() + self.waiting_letters.len();
+        let beyond = self.engine.rows_beyond() + self.waiting_letters.len() + self.waiting_weight;
         (self.ledger.len() + beyond).max(self.scoring.waiting())
     }
 

@@ -85,7 +85,8 @@ struct Near {
 
 impl Near {
     fn of(join: &Join) -> Option<Self> {
-        if join.join_type != JoinType::Inner || join.left.schema().has_column_with_unqualified_name(NEAR) {
+        let is_taken = |side: &LogicalPlan| side.schema().has_column_with_unqualified_name(NEAR);
+        if join.join_type != JoinType::Inner || is_taken(&join.left) || is_taken(&join.right) {
             return None;
         }
         split_conjunction(join.filter.as_ref()?).into_iter().find_map(|condition| Self::said(condition, join))

@@ -20,6 +20,11 @@ const BYTES_OF_A_ROW: usize = 256;
 const LETTERS_AT_ONCE: usize = 4_096;
 const PAYLOADS_AT_ONCE: usize = 4 * 1024 * 1024;
 
+/// For how many rows the payload of `letter` counts.
+pub(super) fn weight_of(letter: &DeadLetter) -> usize {
+    letter.payload.as_ref().map_or(0, |payload| payload.len() / BYTES_OF_A_ROW)
+}
+
 /// Rows on their way to history.
 pub(super) struct Ledger {
     rows: BTreeMap<TableName, Vec<RecordBatch>>,
@@ -74,7 +79,7 @@ impl Ledger {
 
     pub(super) fn refuse(&mut self, letters: impl IntoIterator<Item = Arc<DeadLetter>>) {
         for letter in letters {
-            self.weight += letter.payload.as_ref().map_or(0, |payload| payload.len() / BYTES_OF_A_ROW);
+            self.weight += weight_of(&letter);
             self.letters.push(&letter);
             if self.letters.len() >= LETTERS_AT_ONCE || self.letters.payload_bytes() >= PAYLOADS_AT_ONCE {
                 self.lay_down_letters();
