@@ -25,8 +25,9 @@ use crate::error::{Refusal, StreamError};
 use crate::feed::Source;
 use crate::group::{Group, failed, tell};
 use crate::planner::Planner;
-use crate::query::{Query, Told};
+use crate::query::{Grounds, Query, Told};
 use crate::seen::Seen;
+use crate::stocks::Stocks;
 use crate::watermark::Watermarks;
 
 use self::point::{Beyond, Stage};
@@ -317,9 +318,10 @@ impl Engine {
 
     /// Lets the queries whose rows wait for nothing give them.
     fn give_filters(&mut self, effects: &mut Effects) -> Result<(), StreamError> {
-        let none = BTreeMap::new();
+        let (stocks, silences) = (Stocks::default(), BTreeMap::new());
+        let grounds = Grounds { stocks: &stocks, silences: &silences, known: EventTime::MIN };
         for query in &mut self.filters {
-            let told = query.advance(EventTime::MIN, &none, EventTime::MIN).map_err(failed(&query.name))?;
+            let told = query.advance(EventTime::MIN, grounds).map_err(failed(&query.name))?;
             if let Some(changes) = told {
                 tell(query, changes, effects)?;
             }

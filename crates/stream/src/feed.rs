@@ -172,11 +172,6 @@ impl Passed {
         &self.rows
     }
 
-    /// The same rows with the columns that stand at `places`.
-    pub(crate) fn project(&self, places: &[usize]) -> Result<Self> {
-        Ok(Self { rows: self.rows.project(places)?, ..self.clone() })
-    }
-
     /// The time of a row, in microseconds.
     pub(crate) fn time(&self, row: u32) -> i64 {
         self.times.value(row as usize)

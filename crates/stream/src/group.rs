@@ -97,30 +97,25 @@ impl Group {
             Some(rule) => Bond::Rule(rule),
             None => Bond::View(Arc::clone(&query.name)),
         };
-        let mut groups: Vec<(Bond, Members)> = Vec::new();
+        let mut groups: Vec<(Bond, Vec<Query>)> = Vec::new();
         for query in queries {
             let bond = bond(&query);
             match groups.iter_mut().find(|(other, _)| *other == bond) {
-                Some((_, members)) => members.queries.push(query),
-                None => groups.push((bond, Members { queries: vec![query], silences: BTreeMap::new() })),
+                Some((_, members)) => members.push(query),
+                None => groups.push((bond, vec![query])),
             }
         }
-        let with_silences = |(bond, mut members): (Bond, Members)| {
-            if bond == Bond::Silences {
-                members.silences = std::mem::take(&mut silences);
-            }
-            Self::new(members)
+        let with_silences = |(bond, queries): (Bond, Vec<Query>)| {
+            let silences =
+                if bond == Bond::Silences { std::mem::take(&mut silences) } else { BTreeMap::new() };
+            Self::new(Members::new(queries, silences))
         };
         groups.into_iter().map(with_silences).collect()
     }
 
     /// The same queries before their first row. What is lent is lost.
     pub(crate) fn renewed(self) -> Self {
-        let Members { queries, silences } = self.members;
-        Self::new(Members {
-            queries: queries.into_iter().map(Query::renewed).collect(),
-            silences: silences.into_iter().map(|(topic, silences)| (topic, silences.renewed())).collect(),
-        })
+        Self::new(self.members.renewed())
     }
 
     /// Takes up at `watermark`: what it had given is rebuilt first, without a word.

@@ -23,6 +23,7 @@ pub mod history;
 pub mod watermark;
 
 mod absence;
+mod apart;
 mod dirty;
 mod duration;
 mod feed;
@@ -45,6 +46,7 @@ mod seen;
 mod shape;
 mod shard;
 mod spec;
+mod stocks;
 
 pub use absence::AbsenceSnapshot;
 pub use checkpoint::{Checkpoint, Resumption};

@@ -2,27 +2,28 @@
 //! runs again over the rows that can still matter, and what it gives for the result times in question
 //! replaces what was given before. Duplicates and corrections come out right because nothing is patched.
 //!
-//! Rows are kept once for all scans that let the same ones through ([`Lanes`]). Those that can matter are fewer than
-//! those within the lookback: where a part of the query falls apart by [shards](crate::shard), those that [can give no
+//! Rows are kept once for all scans of a group that let the same ones through ([`Stocks`]). Those that can matter are fewer
+//! than those within the lookback: where a part of the query falls apart by [shards](crate::shard), those that [can give no
 //! row](crate::possible) are left out, and a query that speaks at once looks only at those in which rows came.
 
-use std::collections::BTreeMap;
+use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use hexwatch_contract::Topic;
-use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::absence::Silences;
+use crate::apart::Apart;
 use crate::dirty::Dirty;
-use crate::feed::{Feed, Passed, Source};
+use crate::feed::{Feed, Source};
 use crate::lanes::Lanes;
 use crate::pane::Telling;
-use crate::possible::{Known, Outline, Sights};
+use crate::possible::{Known, Outline};
+use crate::query::Grounds;
 use crate::reach::Reach;
 use crate::rows::{Changes, Emitted, joined, within};
 use crate::run::Run;
-use crate::shard::{Part, Shard, ShardKey};
+use crate::shard::{Part, ShardKey};
+use crate::stocks::{Arrival, Stocks, Terms};
 
 /// Result times are completed in steps of this width, in microseconds: a run has a price of its own.
 const STEP: i64 = 250_000;
@@ -55,16 +56,6 @@ pub(crate) struct LookbackQuery {
     pub(crate) uncorrected: u64,
 }
 
-/// A part of the query whose rows fall apart, and which of its shards can give a row.
-#[derive(Debug)]
-struct Apart {
-    sights: Sights,
-    /// The shards in which rows came since the last run, with the earliest and the latest time of them.
-    came: FxHashMap<Shard, (i64, i64)>,
-    /// The shards to look at in a run; `None` for all.
-    among: Option<FxHashSet<Shard>>,
-}
-
 /// A lookback query in planning.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -84,10 +75,10 @@ const START: i64 = i64::MIN / 4;
 
 impl LookbackQuery {
     pub(crate) fn new(plan: Plan) -> Self {
-        let span = plan.reach.back.saturating_add(plan.reach.ahead).saturating_add(plan.telling.horizon);
+        let parts: Vec<Apart> = plan.parts.into_iter().map(Apart::of).collect();
         Self {
-            lanes: Lanes::new(plan.feeds, &plan.parts, span),
-            parts: plan.parts.into_iter().map(Apart::of).collect(),
+            lanes: Lanes::new(plan.feeds, &parts),
+            parts,
             run: plan.run,
             outline: plan.outline,
             shard_key: plan.shard_key.filter(|_| plan.telling.immediate),
@@ -106,10 +97,8 @@ impl LookbackQuery {
     /// The same query before its first row.
     pub(crate) fn renewed(self) -> Self {
         let dirty = Dirty::new(self.span());
-        let span = self.span().saturating_add(self.telling.horizon);
         let parts = self.parts.into_iter().map(Apart::renewed);
         Self {
-            lanes: self.lanes.renewed(span),
             parts: parts.collect(),
             emitted: Emitted::default(),
             closed: START,
@@ -126,27 +115,28 @@ impl LookbackQuery {
         self.reach.back.saturating_add(self.reach.ahead)
     }
 
-    /// Takes admitted rows.
-    pub(crate) fn take(&mut self, topic: Topic, records: &RecordBatch) -> Result<()> {
-        for stock in 0..self.lanes.stocks() {
-            let Some(passed) = self.lanes.sift(stock, topic, records)? else { continue };
-            let rows = passed.rows().num_rows();
-            let Some(passed) = passed.between(self.frozen, i64::MAX)? else {
-                self.uncorrected += rows as u64;
-                continue;
-            };
-            self.uncorrected += (rows - passed.rows().num_rows()) as u64;
-            if passed.shards.is_none() {
-                self.touch(passed.earliest, passed.latest);
-            }
-            for scan in self.lanes.of_stock(stock) {
-                if let Some(part) = scan.part {
-                    self.parts[part].note(scan.number(), &passed.project(&scan.places)?);
-                }
-            }
-            self.lanes.keep(stock, passed)?;
+    /// Chooses the stocks in which its rows are kept, for a query that declares this `lateness`.
+    pub(crate) fn choose_stocks(&mut self, stocks: &mut Stocks, lateness: Option<Duration>) {
+        let terms = Terms { lateness, horizon: self.telling.horizon, span: self.span() };
+        self.lanes.choose_stocks(stocks, &self.parts, terms);
+    }
+
+    /// Finds its columns in them, and has them watched for what it looks for.
+    pub(crate) fn find_places(&mut self, stocks: &mut Stocks) {
+        self.lanes.find_places(stocks);
+        self.parts.iter_mut().for_each(|part| part.watch(&self.lanes, stocks));
+    }
+
+    /// Takes note of rows that came into a stock, which may be another query's.
+    pub(crate) fn note(&mut self, arrival: &Arrival) {
+        if !self.lanes.read_stock(arrival.stock) {
+            return;
         }
-        Ok(())
+        self.uncorrected += arrival.too_late;
+        if let Some(passed) = arrival.passed.as_ref().filter(|passed| passed.shards.is_none()) {
+            self.touch(passed.earliest, passed.latest);
+        }
+        self.parts.iter_mut().for_each(|part| part.note(arrival));
     }
 
     /// Notes that the silences at `times` came, went or moved.
@@ -169,16 +159,11 @@ impl LookbackQuery {
         }
     }
 
-    /// Gives what `watermark` completes, and what late rows correct. Silences are seen up to `known`.
-    pub(crate) fn advance(
-        &mut self,
-        watermark: i64,
-        silences: &BTreeMap<Topic, Silences>,
-        known: i64,
-    ) -> Result<Option<Changes>> {
+    /// Gives what `watermark` completes, and what late rows correct.
+    pub(crate) fn advance(&mut self, watermark: i64, grounds: Grounds<'_>) -> Result<Option<Changes>> {
         let only_came = self.shard_key.is_some();
         for index in 0..self.parts.len() {
-            if let Some((from, to)) = self.parts[index].choose(only_came) {
+            if let Some((from, to)) = self.parts[index].choose(only_came, &self.lanes, grounds.stocks) {
                 self.touch(from, to);
             }
         }
@@ -190,22 +175,17 @@ impl LookbackQuery {
             }
         }
         let ranges = self.dirty.take();
-        let told = self.evaluate(&ranges, silences, known)?;
+        let told = self.evaluate(&ranges, grounds)?;
         self.drop_before(watermark);
         Ok(told.filter(|told| !told.is_empty()))
     }
 
     /// Looks anew at the result times in `ranges`.
-    fn evaluate(
-        &mut self,
-        ranges: &[(i64, i64)],
-        silences: &BTreeMap<Topic, Silences>,
-        known: i64,
-    ) -> Result<Option<Changes>> {
+    fn evaluate(&mut self, ranges: &[(i64, i64)], grounds: Grounds<'_>) -> Result<Option<Changes>> {
         let mut batches = Vec::new();
         let mut may_give = false;
         for range in ranges {
-            if self.fill(*range, silences, known)? {
+            if self.fill(*range, grounds)? {
                 may_give = true;
                 for batch in self.run.collect()? {
                     // What lies outside the range did not have all its rows to look at.
@@ -219,19 +199,21 @@ impl LookbackQuery {
         }
         let rows = joined(&self.run.plan().schema(), &batches)?;
         let shards = self.shard_key.as_ref().map(|key| key.of_given(&rows)).transpose()?;
-        let looked_at = self.parts.first().and_then(|part| part.among.as_ref());
+        let looked_at = self.parts.first().and_then(Apart::among);
         let among = shards.as_deref().zip(looked_at);
         Ok(Some(self.emitted.replace(&rows, self.at, &self.telling.key, ranges, among)?))
     }
 
     /// Fills the slots for results within `[from, to]`; returns whether there can be any.
-    fn fill(&self, (from, to): (i64, i64), silences: &BTreeMap<Topic, Silences>, known: i64) -> Result<bool> {
+    fn fill(&self, (from, to): (i64, i64), grounds: Grounds<'_>) -> Result<bool> {
         let (back, ahead) = (from.saturating_sub(self.reach.back), to.saturating_add(self.reach.ahead));
-        let among = |part: usize| self.parts[part].among.as_ref();
+        let among = |part: usize| self.parts[part].among();
+        let until = ahead.min(grounds.known.micros());
         let silent = |topic: Topic| -> Result<Option<RecordBatch>> {
-            Ok(silences.get(&topic).map(|silences| silences.between(back, ahead.min(known))).transpose()?)
+            let silences = grounds.silences.get(&topic);
+            Ok(silences.map(|silences| silences.between(back, until)).transpose()?)
         };
-        let filled = self.lanes.fill((back, ahead), among, silent)?;
+        let filled = self.lanes.fill(grounds.stocks, (back, ahead), among, silent)?;
         let scanned = |number, width| filled.contains(&number).then(|| vec![Known::ANYTHING; width]);
         Ok(!filled.is_empty() && self.outline.may_give(&scanned))
     }
@@ -242,45 +224,7 @@ impl LookbackQuery {
             return;
         }
         self.dropped = self.frozen;
-        let first = self.frozen.saturating_sub(self.reach.ahead);
-        self.emitted.drop_before(first);
-        let floor = first.saturating_sub(self.reach.back);
-        self.lanes.drop_before(floor);
-        self.parts.iter_mut().for_each(|part| part.sights.forget_before(floor));
-    }
-}
-
-impl Apart {
-    fn of(part: Part) -> Self {
-        let sights = Sights::new(part.outline, part.scans);
-        Self { sights, came: FxHashMap::default(), among: None }
-    }
-
-    fn renewed(self) -> Self {
-        Self { sights: self.sights.renewed(), came: FxHashMap::default(), among: None }
-    }
-
-    /// Takes note of rows of the scan with this number.
-    fn note(&mut self, scan: usize, passed: &Passed) {
-        let Some(shards) = &passed.shards else { return };
-        self.sights.note(scan, shards, passed.rows(), passed.latest);
-        for group in shards.groups() {
-            let times = || group.iter().map(|(_, row)| passed.time(*row));
-            let (first, last) = (times().min().unwrap_or(i64::MAX), times().max().unwrap_or(i64::MIN));
-            let came = self.came.entry(group[0].0).or_insert((first, last));
-            *came = (came.0.min(first), came.1.max(last));
-        }
-    }
-
-    /// Chooses the shards of the next run: of those that can give a row all, or those alone in which rows came. Returns
-    /// the earliest and the latest time of the rows that came in them; what came in others gives nothing, with those
-    /// rows as without them.
-    fn choose(&mut self, only_came: bool) -> Option<(i64, i64)> {
-        let possible = self.sights.possible();
-        let mut came = std::mem::take(&mut self.came);
-        came.retain(|shard, _| possible.is_none_or(|possible| possible.contains(shard)));
-        self.among = if only_came { Some(came.keys().copied().collect()) } else { possible.cloned() };
-        came.into_values().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        self.emitted.drop_before(self.frozen.saturating_sub(self.reach.ahead));
     }
 }
 
@@ -288,6 +232,7 @@ impl Apart {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic is the failure")]
 
+    use std::collections::BTreeMap;
     use std::path::Path;
 
     use arrow::json::ReaderBuilder;
@@ -302,7 +247,14 @@ mod tests {
 
     const MINUTE: i64 = 60_000_000;
 
-    fn rule(name: &str) -> LookbackQuery {
+    /// The files of rules, with what they keep.
+    fn rules(names: &[&str]) -> (Vec<LookbackQuery>, Stocks) {
+        let mut queries: Vec<LookbackQuery> = names.iter().map(|name| planned(name)).collect();
+        let stocks = Stocks::of(queries.iter_mut().map(|query| (query, None)));
+        (queries, stocks)
+    }
+
+    fn planned(name: &str) -> LookbackQuery {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../queries/rules/{name}.sql"));
         let text = std::fs::read_to_string(path).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -334,13 +286,19 @@ mod tests {
         decoder.flush().unwrap().unwrap()
     }
 
-    /// How many rows its feeds would look at.
-    fn looked_at(query: &mut LookbackQuery) -> usize {
-        for part in &mut query.parts {
-            part.choose(false);
+    fn take(query: &mut LookbackQuery, stocks: &mut Stocks, topic: Topic, records: &RecordBatch) {
+        for arrival in stocks.take(topic, records).unwrap() {
+            query.note(&arrival);
         }
-        let among = |part: usize| query.parts[part].among.as_ref();
-        query.lanes.fill((i64::MIN / 8, i64::MAX / 8), among, |_| Ok(None)).unwrap();
+    }
+
+    /// How many rows its feeds would look at.
+    fn looked_at(query: &mut LookbackQuery, stocks: &Stocks) -> usize {
+        for part in &mut query.parts {
+            part.choose(false, &query.lanes, stocks);
+        }
+        let among = |part: usize| query.parts[part].among();
+        query.lanes.fill(stocks, (i64::MIN / 8, i64::MAX / 8), among, |_| Ok(None)).unwrap();
         query.lanes.rows_in_slots()
     }
 
@@ -356,23 +314,29 @@ mod tests {
             ("r13_gas", Topic::Iot, gas(1.0), gas(21.0)),
             ("r06_denied_then_entry", Topic::Access, granted, denied),
         ] {
-            let mut query = rule(name);
+            let (mut queries, mut stocks) = rules(&[name]);
+            let query = &mut queries[0];
             for minute in 0..8 {
-                query.take(topic, &row(topic, &format!("d{}", minute % 4), minute, &ordinary)).unwrap();
+                let device = format!("d{}", minute % 4);
+                take(query, &mut stocks, topic, &row(topic, &device, minute, &ordinary));
             }
-            assert_eq!(looked_at(&mut query), 0, "{name}");
+            assert_eq!(looked_at(query, &stocks), 0, "{name}");
             assert!(query.dirty.take().is_empty(), "{name}: nothing can have changed");
-            query.take(topic, &row(topic, "d1", 9, &other)).unwrap();
-            let (looked_at, own) = (looked_at(&mut query), 3 * query.lanes.scans());
+            take(query, &mut stocks, topic, &row(topic, "d1", 9, &other));
+            let (looked_at, own) = (looked_at(query, &stocks), 3 * query.lanes.scans().count());
             assert!((1..=own).contains(&looked_at), "{name}: {looked_at} rows of {own} of its own");
         }
     }
 
     #[test]
     fn scans_that_let_the_same_rows_through_share_them() {
-        for (name, stocks) in [("r15_smoke", 1), ("r15_smoke_confirmed", 4), ("r07_denied_loitering", 7)] {
-            let query = rule(name);
-            assert_eq!(query.lanes.stocks(), stocks, "{name}: {} scans", query.lanes.scans());
+        let smoke = ["r15_smoke", "r15_smoke_confirmed", "r15_smoke_not_reset"];
+        for (names, count) in
+            [(&smoke[..1], 1), (&smoke[1..2], 4), (&smoke[..], 4), (&["r07_denied_loitering"][..], 7)]
+        {
+            let (queries, stocks) = rules(names);
+            let scans: usize = queries.iter().map(|query| query.lanes.scans().count()).sum();
+            assert_eq!(stocks.count(), count, "{names:?}: {scans} scans");
         }
     }
 }

@@ -16,6 +16,7 @@ use crate::hit::Rule;
 use crate::lookback::LookbackQuery;
 use crate::pane::PaneQuery;
 use crate::rows::Changes;
+use crate::stocks::{Arrival, Stocks};
 
 /// As what a query's rows are told.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,6 +30,15 @@ pub(crate) enum Operator {
     Filter(FilterQuery),
     Panes(Box<PaneQuery>),
     Lookback(Box<LookbackQuery>),
+}
+
+/// What the results of a query rest on beside what it keeps itself.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Grounds<'a> {
+    pub(crate) stocks: &'a Stocks,
+    pub(crate) silences: &'a BTreeMap<Topic, Silences>,
+    /// Silences are seen up to here.
+    pub(crate) known: EventTime,
 }
 
 /// A planned query with its state.
@@ -62,7 +72,8 @@ impl Query {
         match &mut self.operator {
             Operator::Filter(query) => query.take(topic, records),
             Operator::Panes(query) => query.take(topic, records),
-            Operator::Lookback(query) => query.take(topic, records),
+            // Its rows are kept in the stocks of its group.
+            Operator::Lookback(_) => Ok(()),
         }
     }
 
@@ -76,6 +87,13 @@ impl Query {
         self.waits_for_nothing() && matches!(self.told, Told::Rule(_))
     }
 
+    /// Takes note of rows that came into a stock of its group.
+    pub(crate) fn note(&mut self, arrival: &Arrival) {
+        if let Operator::Lookback(query) = &mut self.operator {
+            query.note(arrival);
+        }
+    }
+
     /// Takes note that silences of `topic` changed at `times`.
     pub(crate) fn touch_silences(&mut self, topic: Topic, times: &[i64]) {
         if let Operator::Lookback(query) = &mut self.operator {
@@ -84,16 +102,11 @@ impl Query {
     }
 
     /// Gives what `watermark` completes and what came meanwhile changed.
-    pub(crate) fn advance(
-        &mut self,
-        watermark: EventTime,
-        silences: &BTreeMap<Topic, Silences>,
-        known: EventTime,
-    ) -> Result<Option<Changes>> {
+    pub(crate) fn advance(&mut self, watermark: EventTime, grounds: Grounds<'_>) -> Result<Option<Changes>> {
         match &mut self.operator {
             Operator::Filter(query) => query.advance(),
             Operator::Panes(query) => query.advance(watermark.micros()),
-            Operator::Lookback(query) => query.advance(watermark.micros(), silences, known.micros()),
+            Operator::Lookback(query) => query.advance(watermark.micros(), grounds),
         }
     }
 

@@ -1,6 +1,7 @@
 //! A group's queries with the rows that wait for them, on loan to whoever runs them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -11,13 +12,15 @@ use crate::absence::Silences;
 use crate::effects::Effects;
 use crate::error::StreamError;
 use crate::feed::Source;
-use crate::query::Query;
+use crate::query::{Grounds, Operator, Query};
+use crate::stocks::Stocks;
 
 /// The queries of a group, with the silences that they read.
 #[derive(Default)]
 pub(super) struct Members {
     pub(super) queries: Vec<Query>,
     pub(super) silences: BTreeMap<Topic, Silences>,
+    stocks: Stocks,
 }
 
 /// Admitted rows on their way to a group.
@@ -139,6 +142,28 @@ impl Returned {
 }
 
 impl Members {
+    pub(super) fn new(mut queries: Vec<Query>, silences: BTreeMap<Topic, Silences>) -> Self {
+        let lookbacks = queries.iter_mut().filter_map(|query| match &mut query.operator {
+            Operator::Lookback(lookback) => Some((lookback.as_mut(), query.lateness)),
+            Operator::Filter(_) | Operator::Panes(_) => None,
+        });
+        let stocks = Stocks::of(lookbacks);
+        Self { queries, silences, stocks }
+    }
+
+    /// The same before the first row.
+    pub(super) fn renewed(self) -> Self {
+        Self {
+            queries: self.queries.into_iter().map(Query::renewed).collect(),
+            silences: self
+                .silences
+                .into_iter()
+                .map(|(topic, silences)| (topic, silences.renewed()))
+                .collect(),
+            stocks: self.stocks.renewed(),
+        }
+    }
+
     /// Takes the rows of `tray`, then does its errand.
     pub(super) fn run(
         &mut self,
@@ -157,13 +182,15 @@ impl Members {
     }
 
     fn give(&mut self, until: &Until, effects: &mut Effects) -> Result<(), StreamError> {
+        let grounds = Grounds { stocks: &self.stocks, silences: &self.silences, known: until.known };
         for query in &mut self.queries {
             let own = until.for_lateness(query.lateness);
-            let told = query.advance(own, &self.silences, until.known).map_err(failed(&query.name))?;
+            let told = query.advance(own, grounds).map_err(failed(&query.name))?;
             if let Some(changes) = told {
                 tell(query, changes, effects)?;
             }
         }
+        self.stocks.drop_before(|lateness| until.for_lateness(lateness).micros());
         Ok(())
     }
 
@@ -180,6 +207,10 @@ impl Members {
     fn take(&mut self, topic: Topic, records: &RecordBatch) -> Result<(), StreamError> {
         for query in &mut self.queries {
             query.take(topic, records).map_err(failed(&query.name))?;
+        }
+        let first = self.queries.first().map(|query| Arc::clone(&query.name)).unwrap_or_default();
+        for arrival in self.stocks.take(topic, records).map_err(failed(&first))? {
+            self.queries.iter_mut().for_each(|query| query.note(&arrival));
         }
         if let Some(silences) = self.silences.get_mut(&topic) {
             let changed = silences.observe(records);

@@ -190,6 +190,35 @@ impl Words {
         self.bit(word)
     }
 
+    /// The bits of all words of another query.
+    pub(crate) fn learn_all(&mut self, other: &Self) {
+        for word in &other.0 {
+            self.learn(word);
+        }
+    }
+
+    /// What is known in the bits of `from`, in those of these words.
+    pub(crate) fn reworded(&self, known: Known, from: &Self) -> Known {
+        let Values::OneOf(bits) = known.values else { return known };
+        let is_one = |at: usize| bits & (1 << at) != 0;
+        let mut own = from
+            .0
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| is_one(*at))
+            .fold(0, |own, (_, word)| own | self.bit(word));
+        if bits & Self::OTHER != 0 {
+            own |= Self::OTHER;
+            // What `from` does not tell from others may be any word that it does not know.
+            own |= self
+                .0
+                .iter()
+                .filter(|word| from.bit(word) == Self::OTHER)
+                .fold(0, |own, word| own | self.bit(word));
+        }
+        Known { values: Values::OneOf(own), ..known }
+    }
+
     /// The bit of a word in a row.
     pub(crate) fn bit(&self, word: &str) -> u64 {
         self.0.iter().position(|known| known == word).map_or(Self::OTHER, |at| 1 << at)
