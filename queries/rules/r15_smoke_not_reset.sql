@@ -6,10 +6,11 @@
 -- key: key, window_start, transition
 -- time: at
 -- emit: on_close
--- lookback: 33m
+-- lookback: 64m
 -- param heat: 57.0
 -- param heat_rise: 8.0
 -- param silence: INTERVAL '30 minutes'
+-- param settled: INTERVAL '5 minutes'
 -- param reset_within: INTERVAL '60 seconds'
 --
 -- A detector that nobody and nothing resets within 60 s of its first report (a reset after exactly 60 s counts)
@@ -17,9 +18,11 @@
 -- A detector speaks by its state (prealarm or alarm), a heat detector also by its value (57 Cel) or its rise
 -- (8 Cel within a minute). It is reset by `normal`; a heat detector without a state is reset by a value that is
 -- neither. Fault, test and disabled reset nothing. An episode lasts until the reset, or until 30 min pass with
--- neither. Its start is named by the reset before it, or else by its own time floored to the 30 min that were
--- silent, so that the identity does not hang on which of the first reports arrives first. Smoke and heat of one
--- device are episodes of their own.
+-- neither. Its start is named by the reset before it, or by a quiet report within 5 min before it, or else by its own
+-- time floored to 30 min, so that the identity does not hang on which of the first reports arrives first. Smoke and
+-- heat of one device are episodes of their own.
+-- Resets are looked for where something is to be reset, and names where something starts: what a detector says while
+-- all is quiet matters for 6 min, and is not kept for longer.
 WITH reports AS (
   SELECT
     i.id, i.site, i.device, i.cell, i.lon, i.lat, i."time", i.status, i.state, i.result,
@@ -53,24 +56,37 @@ marked AS (
   FROM judged
   WHERE is_active OR is_quiet
 ),
+followed AS (
+  SELECT
+    *,
+    max(CASE WHEN is_active THEN "time" END) OVER (
+      PARTITION BY site, device, sense ORDER BY "time"
+      RANGE BETWEEN $silence PRECEDING AND INTERVAL '1 millisecond' PRECEDING
+    ) AS last_active,
+    max(CASE WHEN NOT is_active THEN "time" END) OVER (
+      PARTITION BY site, device, sense ORDER BY "time"
+      RANGE BETWEEN $settled PRECEDING AND INTERVAL '1 millisecond' PRECEDING
+    ) AS quiet_before
+  FROM marked
+  WHERE same_instant = 1
+),
 compared AS (
   SELECT
     *,
-    max(CASE WHEN is_active THEN "time" END) OVER before AS last_active,
-    max(CASE WHEN NOT is_active THEN "time" END) OVER before AS last_quiet
-  FROM marked
-  WHERE same_instant = 1
-  WINDOW before AS (
-    PARTITION BY site, device, sense ORDER BY "time"
-    RANGE BETWEEN $silence PRECEDING AND INTERVAL '1 millisecond' PRECEDING
-  )
+    max(CASE WHEN NOT is_active AND last_active IS NOT NULL THEN "time" END) OVER (
+      PARTITION BY site, device, sense ORDER BY "time"
+      RANGE BETWEEN $silence PRECEDING AND INTERVAL '1 millisecond' PRECEDING
+    ) AS last_reset
+  FROM followed
 ),
 starts AS (
   SELECT
     *,
-    is_active AND (last_active IS NULL OR last_quiet > last_active) AS is_start,
+    is_active AND (last_active IS NULL OR last_reset > last_active) AS is_start,
     coalesce(
-      last_quiet, arrow_cast(date_bin(INTERVAL '30 minutes', "time"), 'Timestamp(us, "UTC")')
+      CASE WHEN last_active IS NOT NULL THEN last_reset END,
+      quiet_before,
+      arrow_cast(date_bin(INTERVAL '30 minutes', "time"), 'Timestamp(us, "UTC")')
     ) AS started_from
   FROM compared
 )

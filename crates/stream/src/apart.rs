@@ -22,6 +22,8 @@ struct State {
     possible: FxHashSet<Shard>,
     /// Shards of which more was seen since they were last judged.
     unjudged: FxHashSet<Shard>,
+    /// For how long rows of shards that were judged to give no row matter to later ones, in microseconds.
+    lasting: i64,
     /// How often its stocks had forgotten something when what is possible was last judged.
     forgotten: u64,
     /// The shards in which rows came since the last run, with the earliest and the latest time of them.
@@ -120,18 +122,31 @@ impl Apart {
             let before = std::mem::take(&mut self.state.possible);
             self.state.unjudged.extend(before);
         }
-        let unjudged = std::mem::take(&mut self.state.unjudged);
-        let found: Vec<Shard> =
-            unjudged.into_iter().filter(|shard| self.may_give(*shard, lanes, stocks)).collect();
-        self.state.possible.extend(found);
+        for shard in std::mem::take(&mut self.state.unjudged) {
+            let scanned =
+                |number, _| lanes.scan(number).and_then(|scan: &Scan| self.seen(shard, scan, stocks));
+            if self.part.outline.may_give(&scanned) {
+                self.state.possible.insert(shard);
+            } else {
+                self.state.lasting = self.state.lasting.max(self.part.outline.lasting(&scanned));
+            }
+        }
     }
 
-    fn may_give(&self, shard: Shard, lanes: &Lanes, stocks: &Stocks) -> bool {
-        self.part
-            .outline
-            .may_give(&|number, _| lanes.scan(number).and_then(|scan| self.seen(shard, scan, stocks)))
+    /// Whether the rows of `shard` may be needed however old they are, as far as they were judged.
+    pub(crate) fn needs(&self, shard: Shard) -> bool {
+        self.state.possible.contains(&shard)
     }
 
+    /// For how long the rows of others matter, in microseconds.
+    pub(crate) fn lasting(&self) -> i64 {
+        self.state.lasting
+    }
+
+    /// Whether one of its scans reads a stock.
+    pub(crate) fn reads_stock(&self, stock: usize) -> bool {
+        self.stocks.contains(&stock)
+    }
     fn seen(&self, shard: Shard, scan: &Scan, stocks: &Stocks) -> Columns {
         stocks.get(scan.stock).sights.of(shard, &scan.places, &self.part.outline.words)
     }

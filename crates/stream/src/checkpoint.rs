@@ -77,11 +77,6 @@ impl Place {
         self.point = Some((self.next_offset, watermark));
     }
 
-    /// Its watermark at that point: what has come since may be read again from there, and its duplicates are to be known.
-    pub(crate) fn watermark_at_point(&self) -> Option<EventTime> {
-        self.point.map(|(_, watermark)| watermark)
-    }
-
     /// Everything has been brought there.
     pub(crate) fn reopen(&mut self) {
         self.point = None;

@@ -350,25 +350,29 @@ impl Engine {
             seen.forget_before(self.watermarks.least_of(*topic, now), &stragglers);
         }
         let horizon = self.config.correction_horizon;
-        let floors = Topic::ALL.map(|topic| (topic, merged - horizon - self.looked_back(topic)));
-        for (partition, place) in &mut self.places {
-            let own = self.watermarks.of(partition).map_or(merged, |(watermark, _)| watermark);
-            let own = place.watermark_at_point().unwrap_or(own) - horizon;
-            let floor = floors.iter().find(|(topic, _)| *topic == place.topic).map_or(merged, |(_, at)| *at);
-            place.drop_before(floor.min(own));
+        let floors = Topic::ALL.map(|topic| (topic, self.floor(topic)));
+        // A group that goes on beyond a point may let go of what a restart there needs.
+        if self.stage != Stage::Closing {
+            for (partition, place) in &mut self.places {
+                let own = self.watermarks.of(partition).map_or(merged, |(watermark, _)| watermark) - horizon;
+                let floor =
+                    floors.iter().find(|(topic, _)| *topic == place.topic).map_or(merged, |(_, at)| *at);
+                place.drop_before(floor.min(own));
+            }
         }
         let reach = floors.into_iter().map(|(_, floor)| floor).min().unwrap_or(merged);
         self.groups.iter_mut().for_each(|group| group.drop_before(reach.micros()));
     }
 
-    /// How far behind the watermark, beside the correction horizon, a query looks at rows of `topic`.
-    fn looked_back(&self, topic: Topic) -> Duration {
+    /// Rows of `topic` before this are needed by no query.
+    fn floor(&self, topic: Topic) -> EventTime {
+        let horizon = self.config.correction_horizon;
         let listening = self.groups.iter().filter(|group| group.listens_to(topic));
-        let back = listening.map(|group| {
+        let floors = listening.map(|group| {
             let wait = group.lateness().unwrap_or_default().saturating_sub(self.config.default_lateness);
-            Duration::from_micros(u64::try_from(group.span()).unwrap_or(0)) + wait
+            group.floor(topic, self.given - wait, horizon)
         });
-        back.max().unwrap_or_default()
+        floors.min().unwrap_or(self.given - horizon)
     }
 
     /// By how much the slowest query's watermark lies behind the merged one.

@@ -202,6 +202,17 @@ impl Passed {
         Ok(Self::new(times, filter_record_batch(&self.rows, &wanted)?, shards))
     }
 
+    /// The rows of the shards that are `wanted`; `None` where there are none.
+    pub(crate) fn of_shards(&self, wanted: impl Fn(Shard) -> bool) -> Result<Option<Self>> {
+        let Some(shards) = &self.shards else { return Ok(Some(self.clone())) };
+        let wanted = shards.are(wanted);
+        if wanted.true_count() == 0 {
+            return Ok(None);
+        }
+        let times = arrow::compute::filter(&self.times, &wanted)?.as_primitive().clone();
+        Ok(Self::new(times, filter_record_batch(&self.rows, &wanted)?, Some(shards.filtered(&wanted))))
+    }
+
     /// The rows with `from <= time <= to` of the shards in `among`; `None` where there are none.
     pub(crate) fn among(&self, from: i64, to: i64, among: &FxHashSet<Shard>) -> Result<Option<RecordBatch>> {
         if to < self.earliest || self.latest < from {

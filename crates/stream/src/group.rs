@@ -59,6 +59,9 @@ pub(crate) struct Group {
     names: Vec<Arc<str>>,
     uncorrected: Vec<u64>,
     span: i64,
+    /// The earliest row that it keeps of each topic, as of its last run; `None` where it needs more of the past than rows
+    /// that it keeps.
+    earliest: Option<BTreeMap<Topic, EventTime>>,
     lateness: Option<Duration>,
 }
 
@@ -81,6 +84,8 @@ impl Group {
             names: queries.iter().map(|query| Arc::clone(&query.name)).collect(),
             uncorrected: vec![0; queries.len()],
             span: queries.iter().map(Query::span).max().unwrap_or(0),
+            earliest: (members.silences.is_empty() && queries.iter().all(Query::looks_back))
+                .then(BTreeMap::new),
             lateness: queries.iter().filter_map(|query| query.lateness).max(),
             members,
         }
@@ -268,6 +273,10 @@ impl Group {
             Errand::Give(until) => self.given = self.given.max(until.merged),
         }
         self.uncorrected = self.members.queries.iter().map(Query::uncorrected).collect();
+        if let Some(earliest) = &mut self.earliest {
+            let found = |topic: &Topic| Some((*topic, self.members.earliest(*topic)?));
+            *earliest = self.topics.iter().filter_map(found).collect();
+        }
         self.pass();
     }
 
@@ -293,14 +302,19 @@ impl Group {
         self.topics.contains(&topic)
     }
 
-    /// How far the rows behind one result can lie apart, in microseconds.
-    pub(crate) fn span(&self) -> i64 {
-        self.span
-    }
-
     /// The longest that one of its queries waits behind the latest rows, where one declares it.
     pub(crate) fn lateness(&self) -> Option<Duration> {
         self.lateness
+    }
+
+    /// What it needs of `topic` to give again what may still be corrected, where its watermark counts as `watermark` and
+    /// results are corrected for `horizon`: rows before this are not.
+    pub(crate) fn floor(&self, topic: Topic, watermark: EventTime, horizon: Duration) -> EventTime {
+        let span = Duration::from_micros(u64::try_from(self.span).unwrap_or(0));
+        let looked_back_to = watermark - horizon - span;
+        let Some(earliest) = &self.earliest else { return looked_back_to };
+        let open = watermark - horizon;
+        earliest.get(&topic).map_or(open, |earliest| open.min(*earliest)).max(looked_back_to)
     }
 
     pub(crate) fn snapshots(&self) -> impl Iterator<Item = AbsenceSnapshot> {

@@ -16,9 +16,16 @@ const SHARE: i64 = 16;
 /// Unless there are so many.
 const TOO_MANY: usize = 512;
 
-/// The rows of one feed, in batches about as they came.
+/// The rows of one stock, in batches about as they came.
 #[derive(Debug)]
 pub(crate) struct Kept {
+    fresh: Batches,
+    /// What is left of older ones.
+    rest: Batches,
+}
+
+#[derive(Debug)]
+struct Batches {
     batches: Vec<(Passed, Size)>,
     /// How far the times of a batch may lie apart, in microseconds.
     width: i64,
@@ -31,18 +38,21 @@ const LARGEST: Size = 3;
 impl Kept {
     /// For rows that are kept for `span`, in microseconds.
     pub(crate) fn new(span: i64) -> Self {
-        Self { batches: Vec::new(), width: (span / SHARE).max(1) }
+        let none = || Batches { batches: Vec::new(), width: (span / SHARE).max(1) };
+        Self { fresh: none(), rest: none() }
     }
 
     pub(crate) fn push(&mut self, passed: Passed) -> Result<()> {
-        let size = size_of(&passed, 0);
-        self.batches.push((passed, size));
-        self.join_small()
+        self.fresh.push(passed)
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Passed> {
+        self.rest.batches.iter().chain(&self.fresh.batches).map(|(batch, _)| batch)
     }
 
     /// The kept rows with `from <= time <= to`, in microseconds.
     pub(crate) fn between(&self, from: i64, to: i64) -> Result<Vec<RecordBatch>> {
-        let parts = self.batches.iter().map(|(batch, _)| batch.between(from, to));
+        let parts = self.all().map(|batch| batch.between(from, to));
         parts.filter_map(Result::transpose).map(|part| Ok(part?.rows)).collect()
     }
 
@@ -51,13 +61,38 @@ impl Kept {
         if among.is_empty() {
             return Ok(Vec::new());
         }
-        let parts = self.batches.iter().map(|(batch, _)| batch.among(from, to, among));
-        parts.filter_map(Result::transpose).collect()
+        self.all().map(|batch| batch.among(from, to, among)).filter_map(Result::transpose).collect()
+    }
+
+    /// The time of the earliest row, in microseconds.
+    pub(crate) fn earliest(&self) -> Option<i64> {
+        self.all().map(|batch| batch.earliest).min()
     }
 
     /// Drops what lies before `floor`, in microseconds.
     pub(crate) fn drop_before(&mut self, floor: i64) {
-        self.batches.retain(|(batch, _)| batch.latest >= floor);
+        for batches in [&mut self.rest, &mut self.fresh] {
+            batches.batches.retain(|(batch, _)| batch.latest >= floor);
+        }
+    }
+
+    /// Drops of what lies before `floor`, in microseconds, and was not asked about before, the rows of the shards that
+    /// are not `needed`.
+    pub(crate) fn thin(&mut self, floor: i64, needed: impl Fn(Shard) -> bool) -> Result<()> {
+        for (batch, _) in self.fresh.batches.extract_if(.., |(batch, _)| batch.latest < floor) {
+            if let Some(rest) = batch.of_shards(&needed)? {
+                self.rest.push(rest)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Batches {
+    fn push(&mut self, passed: Passed) -> Result<()> {
+        let size = size_of(&passed, 0);
+        self.batches.push((passed, size));
+        self.join_small()
     }
 
     /// Joins the last batches while there are many of one size.

@@ -127,6 +127,10 @@ impl LookbackQuery {
         self.parts.iter_mut().for_each(|part| part.watch(&self.lanes, stocks));
     }
 
+    pub(crate) fn parts(&self) -> &[Apart] {
+        &self.parts
+    }
+
     /// Takes note of rows that came into a stock, which may be another query's.
     pub(crate) fn note(&mut self, arrival: &Arrival) {
         if !self.lanes.read_stock(arrival.stock) {
@@ -235,8 +239,9 @@ mod tests {
     use std::collections::BTreeMap;
     use std::path::Path;
 
+    use arrow::array::AsArray;
     use arrow::json::ReaderBuilder;
-    use hexwatch_contract::{catalog, event};
+    use hexwatch_contract::{EventTime, catalog, event};
     use hexwatch_sql::QueryFile;
     use serde_json::{Value, json};
 
@@ -337,6 +342,55 @@ mod tests {
             let (queries, stocks) = rules(names);
             let scans: usize = queries.iter().map(|query| query.lanes.scans().count()).sum();
             assert_eq!(stocks.count(), count, "{names:?}: {scans} scans");
+        }
+    }
+
+    #[test]
+    fn what_was_said_while_all_was_ordinary_is_kept_for_as_long_as_it_can_matter() {
+        let smoke = |state: &str| json!({ "property": "smoke_obscuration", "state": state, "result": 0.1 });
+        let gas = |result: f64| json!({ "property": "ch4", "result": result, "unit": "%LEL" });
+        for (names, ordinary, other, minutes, all) in [
+            // A rise of one minute, and a quiet report of the five before an alarm.
+            (
+                &["r15_smoke", "r15_smoke_confirmed", "r15_smoke_not_reset"][..],
+                smoke("normal"),
+                smoke("alarm"),
+                6,
+                60,
+            ),
+            // A slope of five minutes, compared with those of five more, and where its run began in four.
+            (&["r13_gas"][..], gas(1.0), gas(21.0), 14, 40),
+        ] {
+            let (mut queries, mut stocks) = rules(names);
+            for minute in 0..60 {
+                for device in ["calm", "rare"] {
+                    let body = if (device, minute) == ("rare", 20) { &other } else { &ordinary };
+                    for arrival in stocks.take(Topic::Iot, &row(Topic::Iot, device, minute, body)).unwrap() {
+                        for query in &mut queries {
+                            query.note(&arrival);
+                        }
+                    }
+                }
+            }
+            let (silences, known) = (BTreeMap::new(), EventTime::MIN);
+            for query in &mut queries {
+                query.advance(60 * MINUTE, Grounds { stocks: &stocks, silences: &silences, known }).unwrap();
+                for part in query.parts().iter().filter(|part| part.reads_stock(0)) {
+                    assert_eq!(part.lasting(), minutes * MINUTE, "{names:?}");
+                }
+            }
+            let parts: Vec<_> = queries.iter().flat_map(LookbackQuery::parts).collect();
+            stocks.drop_before(|_| 60 * MINUTE, &parts).unwrap();
+            let kept = stocks.get(0).rows(0, 60 * MINUTE, None).unwrap();
+            let of = |device: &str| {
+                let devices =
+                    kept.iter().map(|rows| rows.column_by_name("device").unwrap().as_string::<i32>());
+                devices.flatten().filter(|own| *own == Some(device)).count()
+            };
+            assert_eq!(of("rare"), all, "{names:?}: whatever may hang on what was rare");
+            // Of ten minutes everything is corrected, and rows are let go of by the batch.
+            let needed = usize::try_from(10 + minutes).unwrap();
+            assert!((needed..needed + 10).contains(&of("calm")), "{names:?}: {}", of("calm"));
         }
     }
 }

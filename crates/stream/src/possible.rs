@@ -6,6 +6,8 @@
 //! anything. So the answer "no row" is a proof, whichever of the rows are there, and "perhaps" is none.
 
 mod known;
+mod lasting;
+mod reached;
 mod sight;
 mod term;
 
@@ -16,9 +18,12 @@ use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
 use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, Window, WindowFunctionDefinition};
 
 pub(crate) use self::known::{Known, Words};
+pub(crate) use self::lasting::FAR;
+use self::reached::{back, lag};
 pub(crate) use self::sight::Sights;
 use self::term::{Names, Term};
-use crate::shape::scan_number;
+use crate::feed::Source;
+use crate::shape::{live_table, scan_number};
 
 /// A plan, as far as what it gives can be worked out.
 #[derive(Clone, Debug)]
@@ -31,15 +36,22 @@ pub(crate) struct Outline {
 #[derive(Clone, Debug)]
 enum Node {
     /// A scan of a live table, by its number.
-    Scan(usize, usize),
+    Scan {
+        number: usize,
+        columns: usize,
+        /// Which of them is the time of its rows.
+        time: Option<usize>,
+    },
     /// Rows that are there whatever comes in, of so many columns.
     Fixed(usize),
+    /// Of rows made of live ones nothing is known, not even that there are none without any of them.
+    Unknown(usize),
     /// Of the rows of `Node` nothing is known but that there are none without any of its input.
     Unfollowed(Box<Node>, usize),
     Filter(Box<Node>, Term),
     Project(Box<Node>, Vec<Term>),
     /// A column more for each function.
-    Window(Box<Node>, Vec<Function>),
+    Window(Box<Node>, Vec<Windowed>),
     Group {
         input: Box<Node>,
         keys: Vec<Term>,
@@ -50,8 +62,20 @@ enum Node {
         left: Box<Node>,
         right: Box<Node>,
         condition: Option<Term>,
+        /// By how much the time of a left row may lie behind that of a right row that it is held against, in
+        /// microseconds; `None` where that has no bound.
+        lag: Option<i64>,
     },
     Union(Vec<Node>),
+}
+
+/// A window function.
+#[derive(Clone, Debug)]
+struct Windowed {
+    function: Function,
+    /// How far back the rows lie that it looks at, none of them later than its own, in microseconds; `None` where that
+    /// has no bound.
+    back: Option<i64>,
 }
 
 /// What an aggregate or window function gives.
@@ -61,6 +85,8 @@ enum Function {
     Count(Vec<Term>),
     /// One of its argument's values, or null.
     Member(Term),
+    /// The same, and rows in which the argument is null count for nothing.
+    Extreme(Term),
     /// A whole number from 1 on.
     Ordinal,
     Unfollowed,
@@ -81,6 +107,12 @@ impl Outline {
         self.top.gives(scanned).is_some()
     }
 
+    /// For how long rows matter to later ones where the scans give what `scanned` knows and [no row](Self::may_give)
+    /// comes of it, in microseconds; [`FAR`] where no bound is found.
+    pub(crate) fn lasting(&self, scanned: &dyn Fn(usize, usize) -> Columns) -> i64 {
+        self.top.lasting(scanned).1
+    }
+
     /// The columns of each scan on whose values it depends whether there are rows: number and column.
     pub(crate) fn looks_at(&self) -> BTreeSet<(usize, usize)> {
         let mut found = BTreeSet::new();
@@ -95,7 +127,12 @@ impl Node {
         let input = |input: &LogicalPlan, words: &mut Words| Box::new(Self::of(input, words));
         match plan {
             LogicalPlan::TableScan(scan) => match scan_number(scan) {
-                Some(number) => Self::Scan(number, columns),
+                Some(number) => {
+                    let time = live_table(scan).map(Source::time_column);
+                    let time =
+                        time.and_then(|name| scan.projected_schema.index_of_column_by_name(None, name));
+                    Self::Scan { number, columns, time }
+                }
                 None => Self::Fixed(columns),
             },
             LogicalPlan::SubqueryAlias(alias) => Self::of(&alias.input, words),
@@ -116,27 +153,35 @@ impl Node {
                 Self::Union(union.inputs.iter().map(|input| Self::of(input, words)).collect())
             }
             LogicalPlan::Unnest(unnest) => Self::Unfollowed(input(&unnest.input, words), columns),
-            _ => Self::Fixed(columns),
+            _ => Self::unknown(plan),
         }
     }
 
+    fn unknown(plan: &LogicalPlan) -> Self {
+        let columns = plan.schema().fields().len();
+        if is_live(plan) { Self::Unknown(columns) } else { Self::Fixed(columns) }
+    }
+
     fn window(window: &Window, words: &mut Words) -> Self {
+        let input = Box::new(Self::of(&window.input, words));
         let mut names = Names { schemas: &[window.input.schema()], words };
         let functions = window.window_expr.iter().map(|expr| match unaliased(expr) {
-            Expr::WindowFunction(function) => windowed(function, &mut names),
-            _ => Function::Unfollowed,
+            Expr::WindowFunction(function) => Windowed {
+                back: input.time().and_then(|time| back(function, &names, time)),
+                function: windowed(function, &mut names),
+            },
+            _ => Windowed { function: Function::Unfollowed, back: None },
         });
         let functions = functions.collect();
-        Self::Window(Box::new(Self::of(&window.input, words)), functions)
+        Self::Window(input, functions)
     }
 
     fn group(aggregate: &Aggregate, words: &mut Words) -> Self {
-        let columns = aggregate.schema.fields().len();
         let is_plain = !aggregate.group_expr.is_empty()
             && aggregate.group_expr.iter().all(|key| !matches!(unaliased(key), Expr::GroupingSet(_)));
         if !is_plain {
             // Without keys there is a row even of nothing.
-            return Self::Fixed(columns);
+            return Self::unknown(&LogicalPlan::Aggregate(aggregate.clone()));
         }
         let mut names = Names { schemas: &[aggregate.input.schema()], words };
         let keys = aggregate.group_expr.iter().map(|key| names.term(key)).collect();
@@ -153,12 +198,19 @@ impl Node {
         let mut names = Names { schemas: &schemas, words };
         let condition = join.filter.as_ref().map(|condition| names.term(condition));
         let (left, right) = (Self::of(&join.left, words), Self::of(&join.right, words));
-        Self::Join { kind: join.join_type, left: Box::new(left), right: Box::new(right), condition }
+        let lag = left.time().zip(right.time()).and_then(|(own, other)| {
+            let names = Names { schemas: &schemas, words };
+            lag(join.filter.as_ref()?, &names, own, left.columns() + other)
+        });
+        Self::Join { kind: join.join_type, left: Box::new(left), right: Box::new(right), condition, lag }
     }
 
     fn columns(&self) -> usize {
         match self {
-            Self::Scan(_, columns) | Self::Fixed(columns) | Self::Unfollowed(_, columns) => *columns,
+            Self::Scan { columns, .. }
+            | Self::Fixed(columns)
+            | Self::Unknown(columns)
+            | Self::Unfollowed(_, columns) => *columns,
             Self::Filter(input, _) => input.columns(),
             Self::Project(_, exprs) => exprs.len(),
             Self::Window(input, functions) => input.columns() + functions.len(),
@@ -178,8 +230,8 @@ impl Node {
 
     fn gives(&self, scanned: &dyn Fn(usize, usize) -> Columns) -> Columns {
         match self {
-            Self::Scan(number, columns) => scanned(*number, *columns),
-            Self::Fixed(columns) => Some(vec![Known::ANYTHING; *columns]),
+            Self::Scan { number, columns, .. } => scanned(*number, *columns),
+            Self::Fixed(columns) | Self::Unknown(columns) => Some(vec![Known::ANYTHING; *columns]),
             Self::Unfollowed(input, columns) => input.gives(scanned).map(|_| vec![Known::ANYTHING; *columns]),
             Self::Filter(input, predicate) => {
                 input.gives(scanned).filter(|columns| predicate.over(columns).may_be_true())
@@ -190,7 +242,8 @@ impl Node {
             }
             Self::Window(input, functions) => {
                 let mut columns = input.gives(scanned)?;
-                let more: Vec<Known> = functions.iter().map(|function| function.over(&columns)).collect();
+                let more: Vec<Known> =
+                    functions.iter().map(|windowed| windowed.function.over(&columns)).collect();
                 columns.extend(more);
                 Some(columns)
             }
@@ -199,7 +252,7 @@ impl Node {
                 let keys = keys.iter().map(|key| key.over(&columns));
                 Some(keys.chain(functions.iter().map(|function| function.over(&columns))).collect())
             }
-            Self::Join { kind, left, right, condition } => {
+            Self::Join { kind, left, right, condition, .. } => {
                 let (left_columns, right_columns) = (left.gives(scanned), right.gives(scanned));
                 let widths = (left.columns(), right.columns());
                 joined(*kind, left_columns, right_columns, widths, condition.as_ref())
@@ -211,8 +264,8 @@ impl Node {
     /// Which scanned columns decide whether there are rows, and what is known of the columns `wanted`.
     fn looks_at(&self, wanted: &BTreeSet<usize>, found: &mut BTreeSet<(usize, usize)>) {
         match self {
-            Self::Scan(number, _) => found.extend(wanted.iter().map(|column| (*number, *column))),
-            Self::Fixed(_) => {}
+            Self::Scan { number, .. } => found.extend(wanted.iter().map(|column| (*number, *column))),
+            Self::Fixed(_) | Self::Unknown(_) => {}
             Self::Unfollowed(input, _) => input.looks_at(&BTreeSet::new(), found),
             Self::Filter(input, predicate) => {
                 let mut below = wanted.clone();
@@ -229,7 +282,7 @@ impl Node {
             Self::Window(input, functions) => {
                 let own = input.columns();
                 let mut below: BTreeSet<usize> = wanted.range(..own).copied().collect();
-                wanted.range(own..).for_each(|column| functions[column - own].looks_at(&mut below));
+                wanted.range(own..).for_each(|column| functions[column - own].function.looks_at(&mut below));
                 input.looks_at(&below, found);
             }
             Self::Group { input, keys, functions } => {
@@ -242,7 +295,7 @@ impl Node {
                 }
                 input.looks_at(&below, found);
             }
-            Self::Join { kind, left, right, condition } => {
+            Self::Join { kind, left, right, condition, .. } => {
                 let left_columns = left.columns();
                 let is_right_alone =
                     matches!(kind, JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark);
@@ -310,7 +363,7 @@ impl Function {
                 let counts = arguments.iter().all(|argument| argument.over(columns).is_value());
                 Known::between(0.0, if counts { f64::MAX } else { 0.0 })
             }
-            Self::Member(argument) => argument.over(columns).or_null(),
+            Self::Member(argument) | Self::Extreme(argument) => argument.over(columns).or_null(),
             Self::Ordinal => Known::between(1.0, f64::MAX),
             Self::Unfollowed => Known::ANYTHING,
         }
@@ -319,7 +372,7 @@ impl Function {
     fn looks_at(&self, columns: &mut BTreeSet<usize>) {
         match self {
             Self::Count(arguments) => arguments.iter().for_each(|argument| argument.looks_at(columns)),
-            Self::Member(argument) => argument.looks_at(columns),
+            Self::Member(argument) | Self::Extreme(argument) => argument.looks_at(columns),
             Self::Ordinal | Self::Unfollowed => {}
         }
     }
@@ -331,7 +384,7 @@ fn windowed(function: &WindowFunction, names: &mut Names<'_>) -> Function {
         (WindowFunctionDefinition::AggregateUDF(_), name) => named(name, arguments, names),
         (WindowFunctionDefinition::WindowUDF(_), "row_number" | "rank" | "dense_rank") => Function::Ordinal,
         (WindowFunctionDefinition::WindowUDF(_), "lag" | "lead" | "first_value" | "last_value") => {
-            member(arguments, names)
+            member(arguments, names).map_or(Function::Unfollowed, Function::Member)
         }
         _ => Function::Unfollowed,
     }
@@ -344,16 +397,26 @@ fn aggregated(function: &AggregateFunction, names: &mut Names<'_>) -> Function {
 fn named(name: &str, arguments: &[Expr], names: &mut Names<'_>) -> Function {
     match name {
         "count" => Function::Count(arguments.iter().map(|argument| names.term(argument)).collect()),
-        "min" | "max" | "first_value" | "last_value" => member(arguments, names),
+        "min" | "max" => member(arguments, names).map_or(Function::Unfollowed, Function::Extreme),
+        "first_value" | "last_value" => {
+            member(arguments, names).map_or(Function::Unfollowed, Function::Member)
+        }
         _ => Function::Unfollowed,
     }
 }
 
 /// One of the values of the only argument: another one may be what is given where there is none.
-fn member(arguments: &[Expr], names: &mut Names<'_>) -> Function {
+fn member(arguments: &[Expr], names: &mut Names<'_>) -> Option<Term> {
     match arguments {
-        [only] => Function::Member(names.term(only)),
-        _ => Function::Unfollowed,
+        [only] => Some(names.term(only)),
+        _ => None,
+    }
+}
+
+fn is_live(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::TableScan(scan) => live_table(scan).is_some(),
+        _ => plan.inputs().into_iter().any(is_live),
     }
 }
 

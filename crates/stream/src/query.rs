@@ -10,6 +10,7 @@ use hexwatch_contract::{EventTime, Topic};
 use hexwatch_sql::Output;
 
 use crate::absence::Silences;
+use crate::apart::Apart;
 use crate::feed::Source;
 use crate::filter::FilterQuery;
 use crate::hit::Rule;
@@ -77,6 +78,11 @@ impl Query {
         }
     }
 
+    /// Whether what it needs of the past are the rows that its group keeps.
+    pub(crate) fn looks_back(&self) -> bool {
+        matches!(self.operator, Operator::Lookback(_))
+    }
+
     /// Whether its rows are given as they come, whatever else is known.
     pub(crate) fn waits_for_nothing(&self) -> bool {
         matches!(self.operator, Operator::Filter(_))
@@ -85,6 +91,14 @@ impl Query {
     /// Whether it is a rule whose finds follow from one row each.
     pub(crate) fn is_rule_of_single_rows(&self) -> bool {
         self.waits_for_nothing() && matches!(self.told, Told::Rule(_))
+    }
+
+    /// The parts of it whose rows fall apart, where rows are kept for them.
+    pub(crate) fn parts(&self) -> &[Apart] {
+        match &self.operator {
+            Operator::Lookback(query) => query.parts(),
+            Operator::Filter(_) | Operator::Panes(_) => &[],
+        }
     }
 
     /// Takes note of rows that came into a stock of its group.

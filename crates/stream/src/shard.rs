@@ -143,6 +143,11 @@ impl Shards {
         Self::of(rows.filter(|(_, wanted)| *wanted).map(|(shard, _)| *shard).collect())
     }
 
+    /// For each row whether its shard is `wanted`.
+    pub(crate) fn are(&self, wanted: impl Fn(Shard) -> bool) -> BooleanArray {
+        self.by_row.iter().map(|shard| Some(wanted(*shard))).collect()
+    }
+
     /// The rows of each shard: never none.
     pub(crate) fn groups(&self) -> impl Iterator<Item = &[(Shard, u32)]> {
         self.sorted.chunk_by(|(a, _), (b, _)| a == b)

@@ -8,10 +8,11 @@ use datafusion::common::Result;
 use hexwatch_contract::Topic;
 use rustc_hash::FxHashSet;
 
+use crate::apart::Apart;
 use crate::feed::{Feed, Passed, Sieve, Source};
 use crate::kept::Kept;
 use crate::lookback::LookbackQuery;
-use crate::possible::Sights;
+use crate::possible::{FAR, Sights};
 use crate::shard::{Shard, ShardKey};
 
 /// Before every row, in microseconds.
@@ -114,11 +115,24 @@ impl Stocks {
     }
 
     /// Drops what no result can need any more at the watermarks, in microseconds, that `watermark` gives by the lateness
-    /// that a query declares.
-    pub(crate) fn drop_before(&mut self, watermark: impl Fn(Option<Duration>) -> i64) {
-        for stock in &mut self.0 {
-            stock.drop_before(watermark(stock.terms.lateness));
+    /// that a query declares; `parts` are all of the queries.
+    pub(crate) fn drop_before(
+        &mut self,
+        watermark: impl Fn(Option<Duration>) -> i64,
+        parts: &[&Apart],
+    ) -> Result<()> {
+        for (number, stock) in self.0.iter_mut().enumerate() {
+            if stock.drop_before(watermark(stock.terms.lateness)) {
+                stock.thin(parts.iter().copied().filter(|part| part.reads_stock(number)))?;
+            }
         }
+        Ok(())
+    }
+
+    /// The time of the earliest row of `topic`, in microseconds.
+    pub(crate) fn earliest(&self, topic: Topic) -> Option<i64> {
+        let own = self.0.iter().filter(|stock| stock.source == Source::Events(topic));
+        own.filter_map(|stock| stock.kept.earliest()).min()
     }
 
     #[cfg(test)]
@@ -185,14 +199,27 @@ impl Stock {
         }
     }
 
-    fn drop_before(&mut self, watermark: i64) {
+    /// Returns whether something may have been dropped: that is done in steps.
+    fn drop_before(&mut self, watermark: i64) -> bool {
         self.frozen = self.frozen.max(watermark.saturating_sub(self.terms.horizon));
         if self.frozen.saturating_sub(self.dropped) < DROP_STEP {
-            return;
+            return false;
         }
         self.dropped = self.frozen;
         let floor = self.frozen.saturating_sub(self.terms.span);
         self.kept.drop_before(floor);
         self.sights.forget_before(floor);
+        true
+    }
+
+    /// Drops the rows that can change nothing any more of `parts`, which are all that read it.
+    fn thin<'a>(&mut self, parts: impl Iterator<Item = &'a Apart>) -> Result<()> {
+        let parts: Vec<&Apart> = parts.collect();
+        let Some(lasting) = parts.iter().map(|part| part.lasting()).max() else { return Ok(()) };
+        if self.key.is_none() || lasting >= FAR {
+            return Ok(());
+        }
+        let floor = self.frozen.saturating_sub(lasting);
+        self.kept.thin(floor, |shard| parts.iter().any(|part| part.needs(shard)))
     }
 }

@@ -190,8 +190,10 @@ impl Members {
                 tell(query, changes, effects)?;
             }
         }
-        self.stocks.drop_before(|lateness| until.for_lateness(lateness).micros());
-        Ok(())
+        let watermark = |lateness| until.for_lateness(lateness).micros();
+        let first = self.queries.first().map(|query| Arc::clone(&query.name)).unwrap_or_default();
+        let parts: Vec<_> = self.queries.iter().flat_map(Query::parts).collect();
+        self.stocks.drop_before(watermark, &parts).map_err(failed(&first))
     }
 
     /// Gives what was given before a restart: nobody hears of it, but for what can still be corrected. (Of what lies
@@ -219,6 +221,11 @@ impl Members {
             }
         }
         Ok(())
+    }
+
+    /// The time of the earliest row of `topic` that is kept.
+    pub(super) fn earliest(&self, topic: Topic) -> Option<EventTime> {
+        self.stocks.earliest(topic).map(EventTime::from_micros)
     }
 
     /// Whether rows of `topic` say anything to them.

@@ -36,7 +36,7 @@ pub(super) struct Names<'a> {
 }
 
 impl Names<'_> {
-    fn position(&self, column: &Column) -> Option<usize> {
+    pub(super) fn position(&self, column: &Column) -> Option<usize> {
         let mut before = 0;
         for schema in self.schemas {
             if let Some(index) = schema.maybe_index_of_column(column) {
@@ -157,6 +157,11 @@ fn compared(left: Term, comparison: Comparison, right: Term) -> Term {
 }
 
 impl Term {
+    /// Whether it is this column as it is.
+    pub(super) fn is_column(&self, index: usize) -> bool {
+        matches!(self, Self::Column(own) if *own == index)
+    }
+
     /// What it may give in rows of which `columns` is known.
     pub(super) fn over(&self, columns: &[Known]) -> Known {
         match self {

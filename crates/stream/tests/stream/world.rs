@@ -146,13 +146,22 @@ pub(crate) fn partitions() -> Vec<(Partition, Topic)> {
 }
 
 pub(crate) fn engine(files: &[QueryFile]) -> Engine {
-    let (engine, refusals) = try_engine(files);
+    engine_correcting(files, EngineConfig::default().correction_horizon)
+}
+
+/// An engine that corrects for as long as `correction_horizon`.
+pub(crate) fn engine_correcting(files: &[QueryFile], correction_horizon: Duration) -> Engine {
+    let (engine, refusals) = planned(files, correction_horizon);
     assert!(refusals.is_empty(), "{refusals:#?}");
     engine
 }
 
 pub(crate) fn try_engine(files: &[QueryFile]) -> (Engine, Vec<Refusal>) {
-    let config = EngineConfig { default_lateness: LATENESS, ..EngineConfig::default() };
+    planned(files, EngineConfig::default().correction_horizon)
+}
+
+fn planned(files: &[QueryFile], correction_horizon: Duration) -> (Engine, Vec<Refusal>) {
+    let config = EngineConfig { default_lateness: LATENESS, correction_horizon, ..EngineConfig::default() };
     Engine::new(config, &registry(), files).unwrap()
 }
 
