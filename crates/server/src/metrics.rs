@@ -49,6 +49,8 @@ struct Series {
     partitions_unread: Gauge,
     worker_chunks: Family<ByEnd, Counter>,
     query_runs: Family<ByQueries, Histogram>,
+    kept_rows: Family<ByQueries, Gauge>,
+    kept_bytes: Family<ByQueries, Gauge>,
     commit_points: Histogram,
 }
 
@@ -71,6 +73,8 @@ impl Series {
             partitions_unread: Gauge::default(),
             worker_chunks: Family::default(),
             query_runs: Family::new_with_constructor(|| Histogram::new(RUN_BOUNDS)),
+            kept_rows: Family::default(),
+            kept_bytes: Family::default(),
             commit_points: Histogram::new(RUN_BOUNDS),
         }
     }
@@ -190,6 +194,12 @@ impl Metrics {
             series.query_runs.clone(),
         );
         registry.register(
+            "kept_rows",
+            "Rows that queries which run together keep to look back at",
+            series.kept_rows.clone(),
+        );
+        registry.register("kept_bytes", "The memory that those rows take", series.kept_bytes.clone());
+        registry.register(
             "commit_point_seconds",
             "How long it takes until every query has come to the point that a commit stands at",
             series.commit_points.clone(),
@@ -280,6 +290,14 @@ impl Metrics {
         self.series().query_runs.get_or_create(&labels).observe(seconds.as_secs_f64());
     }
 
+    /// The queries named `queries`, which run together, keep so many rows of so many bytes.
+    pub fn rows_kept(&self, queries: &str, rows: u64, bytes: u64) {
+        let labels = ByQueries { queries: queries.into() };
+        let whole = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        self.series().kept_rows.get_or_create(&labels).set(whole(rows));
+        self.series().kept_bytes.get_or_create(&labels).set(whole(bytes));
+    }
+
     /// So long after a commit was begun every query had come to the point that it stands at.
     pub fn commit_point_reached(&self, after: Duration) {
         self.series().commit_points.observe(after.as_secs_f64());
@@ -330,11 +348,14 @@ mod tests {
         metrics.row_unpublished("hexwatch.alarms");
         metrics.worker_chunk("fenced");
         metrics.workers_counted(4, 2);
+        metrics.rows_kept("r13_gas", 7, 900);
         let text = metrics.render();
         for line in [
             "hexwatch_rows_waiting 4",
             "hexwatch_worker_connections 4",
             "hexwatch_partitions_unread 2",
+            "hexwatch_kept_rows{queries=\"r13_gas\"} 7",
+            "hexwatch_kept_bytes{queries=\"r13_gas\"} 900",
             "hexwatch_worker_chunks_total{outcome=\"fenced\"} 1",
             "hexwatch_rows_unpublished_total{topic=\"hexwatch.alarms\"} 1",
             "hexwatch_records_read_total{topic=\"access\"} 10",

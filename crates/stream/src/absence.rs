@@ -4,7 +4,7 @@
 //! A device's signs of life are kept as spans: runs of rows with no gap above its allowed silence. They
 //! are the same in whatever order the rows came, so a late row takes back exactly the silence it fills.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use datafusion::logical_expr::Expr;
 use hexwatch_contract::Topic;
 use hexwatch_contract::event::time_type;
 use hexwatch_contract::site::{Device, Place, Places};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::hop::table_name;
@@ -152,12 +153,13 @@ pub struct AbsenceSnapshot {
 pub(crate) struct Silences {
     pub(crate) topic: Topic,
     devices: Vec<Expected>,
-    index: HashMap<String, usize>,
+    index: FxHashMap<String, usize>,
     tracks: Vec<Track>,
     started: Option<i64>,
     /// Episodes before this have been forgotten.
     floor: i64,
-    known: Vec<BTreeSet<Known>>,
+    /// For each device its episodes, in order: hardly ever more than the timer that runs.
+    known: Vec<Vec<Known>>,
     episodes: BTreeMap<Episode, i64>,
 }
 
@@ -177,7 +179,7 @@ impl Silences {
         let index =
             devices.iter().enumerate().map(|(index, expected)| (expected.device.id.clone(), index)).collect();
         let tracks = vec![Track::default(); devices.len()];
-        let known = vec![BTreeSet::new(); devices.len()];
+        let known = vec![Vec::new(); devices.len()];
         Self {
             topic,
             devices,
@@ -194,7 +196,7 @@ impl Silences {
     pub(crate) fn renewed(self) -> Self {
         Self {
             tracks: vec![Track::default(); self.devices.len()],
-            known: vec![BTreeSet::new(); self.devices.len()],
+            known: vec![Vec::new(); self.devices.len()],
             started: None,
             floor: i64::MIN,
             episodes: BTreeMap::new(),
@@ -212,12 +214,12 @@ impl Silences {
         ) else {
             return Vec::new();
         };
-        let mut touched = BTreeSet::new();
+        let mut touched = Vec::new();
         for row in 0..records.num_rows() {
             let device = if names.is_null(row) { None } else { self.index.get(names.value(row)) };
             if let Some(&device) = device {
                 self.tracks[device].hear(times.value(row), self.devices[device].silence);
-                touched.insert(device);
+                touched.push(device);
             }
         }
         if let Some(first) = first_of_good_clocks(times, records)
@@ -226,23 +228,30 @@ impl Silences {
             self.started = Some(first);
             touched.extend(0..self.devices.len());
         }
-        touched.into_iter().flat_map(|device| self.refresh(device)).collect()
+        touched.sort_unstable();
+        touched.dedup();
+        let mut changed = Vec::new();
+        for device in touched {
+            self.refresh(device, &mut changed);
+        }
+        changed
     }
 
-    /// Recomputes the episodes of `device`; returns the times of those that changed.
-    fn refresh(&mut self, device: usize) -> Vec<i64> {
-        let Some(started) = self.started else { return Vec::new() };
-        let now = self.tracks[device].episodes(started, self.devices[device].silence);
-        let now: BTreeSet<Known> = now.into_iter().filter(|episode| episode.0 >= self.floor).collect();
+    /// Recomputes the episodes of `device`; adds the times of those that changed to `changed`.
+    fn refresh(&mut self, device: usize, changed: &mut Vec<i64>) {
+        let Some(started) = self.started else { return };
+        let mut now = self.tracks[device].episodes(started, self.devices[device].silence);
+        now.retain(|episode| episode.0 >= self.floor);
         let before = std::mem::replace(&mut self.known[device], now);
         let now = &self.known[device];
-        for &(at, state, _) in before.difference(now) {
+        for &(at, state, _) in before.iter().filter(|episode| !now.contains(episode)) {
             self.episodes.remove(&(at, device, state));
+            changed.push(at);
         }
-        for &(at, state, last_seen) in now.difference(&before) {
+        for &(at, state, last_seen) in now.iter().filter(|episode| !before.contains(episode)) {
             self.episodes.insert((at, device, state), last_seen);
+            changed.push(at);
         }
-        now.symmetric_difference(&before).map(|episode| episode.0).collect()
     }
 
     /// Forgets spans that no row can touch any more, with what they gave.
@@ -327,7 +336,7 @@ impl Silences {
             }
         }
         for device in 0..self.devices.len() {
-            self.refresh(device);
+            self.refresh(device, &mut Vec::new());
         }
     }
 }

@@ -20,6 +20,7 @@ use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use hexwatch_contract::Topic;
 use rustc_hash::FxHashSet;
 
+use crate::kept::Stored;
 use crate::shard::{Shard, ShardKey, Shards};
 
 /// The rows that a scan of a kept plan reads on its next run.
@@ -170,6 +171,13 @@ impl Passed {
     /// All rows.
     pub(crate) fn rows(&self) -> &RecordBatch {
         &self.rows
+    }
+
+    /// How much it is.
+    pub(crate) fn stored(&self) -> Stored {
+        let shards = self.shards.as_ref().map_or(0, |shards| shards.bytes());
+        let bytes = self.rows.get_array_memory_size() + self.times.get_array_memory_size() + shards;
+        Stored { rows: self.rows.num_rows() as u64, bytes: bytes as u64 }
     }
 
     /// The time of a row, in microseconds.

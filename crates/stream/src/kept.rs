@@ -1,5 +1,7 @@
 //! The rows that a query may still look at.
 
+use std::iter::Sum;
+
 use arrow::array::RecordBatch;
 use datafusion::common::Result;
 use rustc_hash::FxHashSet;
@@ -15,6 +17,21 @@ const LARGE: usize = 4_096;
 const SHARE: i64 = 16;
 /// Unless there are so many.
 const TOO_MANY: usize = 512;
+
+/// How much queries keep.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Stored {
+    /// How many rows.
+    pub rows: u64,
+    /// Their size in memory.
+    pub bytes: u64,
+}
+
+impl Sum for Stored {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self { rows: sum.rows + one.rows, bytes: sum.bytes + one.bytes })
+    }
+}
 
 /// The rows of one stock, in batches about as they came.
 #[derive(Debug)]
@@ -62,6 +79,11 @@ impl Kept {
             return Ok(Vec::new());
         }
         self.all().map(|batch| batch.among(from, to, among)).filter_map(Result::transpose).collect()
+    }
+
+    /// How much that is.
+    pub(crate) fn stored(&self) -> Stored {
+        self.all().map(Passed::stored).sum()
     }
 
     /// The time of the earliest row, in microseconds.

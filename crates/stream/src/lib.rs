@@ -56,3 +56,4 @@ pub use error::{Refusal, StreamError};
 pub use group::{Due, Loan, Returned};
 pub use hexwatch_sql::Output;
 pub use history::{hits_over_history, register_functions, run_over_history};
+pub use kept::Stored;

@@ -143,6 +143,11 @@ impl Shards {
         Self::of(rows.filter(|(_, wanted)| *wanted).map(|(shard, _)| *shard).collect())
     }
 
+    /// Their size in memory.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.by_row.as_slice()) + size_of_val(self.sorted.as_slice())
+    }
+
     /// For each row whether its shard is `wanted`.
     pub(crate) fn are(&self, wanted: impl Fn(Shard) -> bool) -> BooleanArray {
         self.by_row.iter().map(|shard| Some(wanted(*shard))).collect()

@@ -10,7 +10,7 @@ use rustc_hash::FxHashSet;
 
 use crate::apart::Apart;
 use crate::feed::{Feed, Passed, Sieve, Source};
-use crate::kept::Kept;
+use crate::kept::{Kept, Stored};
 use crate::lookback::LookbackQuery;
 use crate::possible::{FAR, Sights};
 use crate::shard::{Shard, ShardKey};
@@ -37,6 +37,8 @@ pub(crate) struct Stock {
     /// Rows before this come too late to correct anything.
     frozen: i64,
     dropped: i64,
+    /// How much was kept when something was last dropped.
+    stored: Stored,
 }
 
 /// For how long the rows of a query are kept.
@@ -124,9 +126,15 @@ impl Stocks {
         for (number, stock) in self.0.iter_mut().enumerate() {
             if stock.drop_before(watermark(stock.terms.lateness)) {
                 stock.thin(parts.iter().copied().filter(|part| part.reads_stock(number)))?;
+                stock.stored = stock.kept.stored();
             }
         }
         Ok(())
+    }
+
+    /// How much was kept when something was last dropped.
+    pub(crate) fn stored(&self) -> Stored {
+        self.0.iter().map(|stock| stock.stored).sum()
     }
 
     /// The time of the earliest row of `topic`, in microseconds.
@@ -152,6 +160,7 @@ impl Stock {
             sights: Sights::default(),
             frozen: START,
             dropped: START,
+            stored: Stored::default(),
         }
     }
 
@@ -161,6 +170,7 @@ impl Stock {
             sights: self.sights.renewed(),
             frozen: START,
             dropped: START,
+            stored: Stored::default(),
             ..self
         }
     }

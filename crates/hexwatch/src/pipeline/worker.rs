@@ -236,7 +236,9 @@ impl Worker {
     }
 
     fn take_back(&mut self, Ran { returned, took }: Ran) -> Result<()> {
-        self.metrics.queries_ran(&self.machine.names_of(returned.due()), took);
+        let (names, stored) = (self.machine.names_of(returned.due()), returned.stored());
+        self.metrics.queries_ran(&names, took);
+        self.metrics.rows_kept(&names, stored.rows, stored.bytes);
         self.pace.ended(returned.due(), Instant::now());
         let effects = self.machine.take_back(self.clock.now(), returned)?;
         self.execute(effects)

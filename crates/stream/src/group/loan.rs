@@ -12,6 +12,7 @@ use crate::absence::Silences;
 use crate::effects::Effects;
 use crate::error::StreamError;
 use crate::feed::Source;
+use crate::kept::Stored;
 use crate::query::{Grounds, Operator, Query};
 use crate::stocks::Stocks;
 
@@ -130,6 +131,12 @@ impl Returned {
     #[must_use]
     pub fn due(&self) -> Due {
         self.due
+    }
+
+    /// How much its queries keep of what they may look back at, as of when they last dropped something.
+    #[must_use]
+    pub fn stored(&self) -> Stored {
+        self.members.stocks.stored()
     }
 
     pub(crate) fn into_effects(self, groups: &mut [Group]) -> Effects {

@@ -15,6 +15,8 @@ pub(super) struct Distances {
     /// Whether two bounds may be joined through this time. Not through one that a result row may do
     /// without, such as the missing side of a `NOT EXISTS`.
     certain: Vec<bool>,
+    /// Whether a bound was noted or taken back since all were joined.
+    is_open: bool,
 }
 
 impl Distances {
@@ -47,23 +49,30 @@ impl Distances {
         for var in optional {
             self.certain[var] = false;
         }
+        self.is_open = true;
     }
 
     /// Notes that `a - b <= most`.
     pub(super) fn bound(&mut self, a: Var, b: Var, most: i64) {
         if a != b && most < self.most[a][b] {
             self.most[a][b] = most;
+            self.is_open = true;
         }
     }
 
     /// Joins all bounds along paths.
     pub(super) fn close(&mut self) {
-        let count = self.most.len();
-        for through in (0..count).filter(|var| self.certain[*var]) {
-            for from in 0..count {
-                for to in 0..count {
-                    let path = plus(self.most[from][through], self.most[through][to]);
-                    self.most[from][to] = self.most[from][to].min(path);
+        if !std::mem::take(&mut self.is_open) {
+            return;
+        }
+        for through in (0..self.most.len()).filter(|var| self.certain[*var]) {
+            let onward = self.most[through].clone();
+            for from in &mut self.most {
+                let there = from[through];
+                if there < FAR {
+                    for (most, onward) in from.iter_mut().zip(&onward) {
+                        *most = (*most).min(plus(there, *onward));
+                    }
                 }
             }
         }
