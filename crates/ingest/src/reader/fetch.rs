@@ -150,12 +150,17 @@ impl<'a> Message<'a> {
         unsafe { CStr::from_ptr(rd_kafka_topic_name(self.raw.rkt)) }.to_bytes()
     }
 
-    /// The record, whose headers are added to `headers`; those without a value are left out.
-    pub(super) fn record<'h>(self, headers: &'h mut Vec<(&'a str, &'a [u8])>) -> Record<'h>
+    /// Whether `other` is a record of the same topic and partition, both of one batch.
+    pub(super) fn is_of_partition_of(self, other: Message<'_>) -> bool {
+        // Each message holds the topic, so that another one cannot have come to stand at its address.
+        self.raw.rkt == other.raw.rkt && self.raw.partition == other.raw.partition
+    }
+
+    /// The record with the `headers` that were read of it.
+    pub(super) fn record<'h>(self, headers: &'h [(&'a str, &'a [u8])]) -> Record<'h>
     where
         'a: 'h,
     {
-        self.read_headers(headers);
         let raw = self.raw;
         Record {
             offset: raw.offset,
@@ -175,28 +180,31 @@ impl<'a> Message<'a> {
         is_there.then(|| EventTime::from_millis(millis))
     }
 
-    fn read_headers(self, into: &mut Vec<(&'a str, &'a [u8])>) {
+    /// The record's headers; those without a value are left out.
+    pub(super) fn headers(self) -> Vec<(&'a str, &'a [u8])> {
+        let mut read = Vec::new();
         let mut headers: *mut rd_kafka_headers_t = std::ptr::null_mut();
         // SAFETY: the headers belong to the message, and so do their names and values.
         unsafe {
             let found = rd_kafka_message_headers(self.raw, &raw mut headers);
             if found != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                return;
+                return read;
             }
             for number in 0.. {
                 let (mut name, mut value, mut length) = (std::ptr::null(), std::ptr::null(), 0);
-                let read =
+                let answer =
                     rd_kafka_header_get_all(headers, number, &raw mut name, &raw mut value, &raw mut length);
-                if read != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    return;
+                if answer != rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    break;
                 }
                 // A name that is no text is none that we look for.
                 if let (Ok(name), Some(value)) = (CStr::from_ptr(name).to_str(), bytes(value.cast(), length))
                 {
-                    into.push((name, value));
+                    read.push((name, value));
                 }
             }
         }
+        read
     }
 }
 

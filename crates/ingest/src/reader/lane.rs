@@ -32,7 +32,7 @@ pub(super) struct Lane {
     stood_at: Option<i64>,
     /// What was read before a restart and has not been seen again yet.
     unproved: Option<Mark>,
-    /// The offset of the last record, and its bytes.
+    /// The offset of the last record of a chunk, and its bytes.
     last: (i64, Vec<u8>),
     /// By which lease it is read.
     lease: u64,
@@ -113,14 +113,19 @@ impl Lane {
 
     pub(super) fn take(&mut self, record: &Record<'_>) {
         self.decoder.push(record);
-        self.last.0 = record.offset;
-        mark::write_bytes(record, &mut self.last.1);
         if self.oldest.is_none() {
             self.oldest = Some(Instant::now());
         }
         if let Some(at) = record.timestamp {
             self.span = Some((self.span.map_or(at, |(first, _)| first), at));
         }
+    }
+
+    /// Keeps what the mark of `record`, which was taken last, is made of. It has to be told before the record is given
+    /// back and before the chunk is finished: not of every record, for the whole of it is copied.
+    pub(super) fn remember(&mut self, record: &Record<'_>) {
+        self.last.0 = record.offset;
+        mark::write_bytes(record, &mut self.last.1);
     }
 
     /// The chunk in the making, with a mark of its last record.

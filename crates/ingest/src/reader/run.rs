@@ -77,8 +77,6 @@ pub(super) struct Run {
     lanes: Vec<Lane>,
     /// Partitions that nothing is fetched of.
     held: BTreeSet<Partition>,
-    /// The lane of the last record: a fetch brings many of one partition.
-    last_lane: usize,
     discovered: Instant,
     assigned: Instant,
     /// Whether a lane may hold records that were not handed over.
@@ -107,7 +105,6 @@ impl Run {
             liveness,
             lanes: Vec::new(),
             held: BTreeSet::new(),
-            last_lane: 0,
             discovered: now,
             assigned: now,
             pending: false,
@@ -138,12 +135,7 @@ impl Run {
                 self.hand_over(|_| true)?;
                 self.pending = false;
             }
-            for message in batch.iter() {
-                match message {
-                    Ok(message) => self.take(message)?,
-                    Err(error) => self.judge(error)?,
-                }
-            }
+            self.take_all(&batch)?;
             let now = Instant::now();
             if self.pending
                 && let Some(limit) = now.checked_sub(self.settings.chunk_age)
@@ -209,29 +201,56 @@ impl Run {
         self.tell_ends()
     }
 
-    fn take(&mut self, message: Message<'_>) -> Result<(), End> {
-        let (topic, partition) = (message.topic(), message.partition());
-        let is_its = |lane: &Lane| lane.carries(topic, partition);
-        if !self.lanes.get(self.last_lane).is_some_and(is_its) {
+    fn take_all(&mut self, batch: &Batch) -> Result<(), End> {
+        let mut last: Option<(usize, Message<'_>)> = None;
+        for message in batch.iter() {
+            let message = match message {
+                Ok(message) => message,
+                Err(error) => {
+                    self.judge(error)?;
+                    continue;
+                }
+            };
+            // A fetch brings many of one partition.
+            let near = last.filter(|(_, last)| last.is_of_partition_of(message)).map(|(number, _)| number);
             // A record of a partition that was never assigned cannot be; it would be read again if it were ours.
-            let Some(number) = self.lanes.iter().position(is_its) else { return Ok(()) };
-            self.last_lane = number;
+            let Some(number) = near.or_else(|| self.lane_of(message)) else { continue };
+            if let Some((before, last)) = last.filter(|(before, _)| *before != number) {
+                self.lanes[before].remember(&last.record(&[]));
+            }
+            if self.take(number, message)? {
+                last = Some((number, message));
+            }
         }
-        let lane = &mut self.lanes[self.last_lane];
-        let mut headers = Vec::new();
-        let record = message.record(&mut headers);
+        if let Some((number, last)) = last {
+            self.lanes[number].remember(&last.record(&[]));
+        }
+        Ok(())
+    }
+
+    fn lane_of(&self, message: Message<'_>) -> Option<usize> {
+        let (topic, partition) = (message.topic(), message.partition());
+        self.lanes.iter().position(|lane| lane.carries(topic, partition))
+    }
+
+    /// Lets the lane of that number take a record. False where it has it: it was left over in the local queue from before
+    /// partitions were assigned anew.
+    fn take(&mut self, number: usize, message: Message<'_>) -> Result<bool, End> {
+        let lane = &mut self.lanes[number];
+        let headers = message.headers();
+        let record = message.record(&headers);
         lane.prove(&record).map_err(ReadError::remade)?;
         if record.offset < lane.next_offset() {
-            // Left over in the local queue from before partitions were assigned anew.
-            return Ok(());
+            return Ok(false);
         }
         lane.take(&record);
         self.pending = true;
         if lane.is_full(self.settings.chunk_records, self.settings.chunk_bytes) {
+            lane.remember(&record);
             let finished = lane.finish();
             self.send_chunk(finished)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Hands over the chunks in the making of the lanes that are `due`.

@@ -44,12 +44,14 @@ impl Texts {
         }
     }
 
-    /// The column, and a builder with room for so many rows again.
+    /// The column, and a builder with room for so many rows again, an eighth longer on the whole: one letter more than
+    /// there is room for, and all of them are copied.
     pub(super) fn finish(&mut self, room: usize) -> ArrayRef {
         if !std::mem::take(&mut self.vary) {
             return self.same.said(std::mem::take(&mut self.times));
         }
-        let next = StringBuilder::with_capacity(room, self.builder.values_slice().len());
+        let letters = self.builder.values_slice().len();
+        let next = StringBuilder::with_capacity(room, letters + letters / 8);
         Arc::new(std::mem::replace(&mut self.builder, next).finish())
     }
 }
