@@ -1,7 +1,7 @@
 //! Which devices are not to be believed, and since when.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ops::{Bound, Range};
+use std::ops::Range;
 
 use hexwatch_contract::EventTime;
 use serde::{Deserialize, Serialize};
@@ -53,8 +53,10 @@ const REMEMBERED: usize = 16;
 /// How many devices are remembered: more than any site has, few enough to bound memory where somebody invents them.
 const DEVICES_MAX: usize = 131_072;
 
-/// A device's recent states, by event time, so that the order of arrival does not matter.
-type States = BTreeMap<EventTime, Option<Unfit>>;
+/// A device's recent states, by event time, so that the order of arrival does not matter. They are few, and each comes
+/// after those before it as a rule: a list takes it at its end.
+#[derive(Debug, Default)]
+struct States(Vec<(EventTime, Option<Unfit>)>);
 
 /// The recent states of every device.
 #[derive(Debug, Default)]
@@ -64,36 +66,66 @@ pub(crate) struct Devices(HashMap<String, States>);
 /// reads again.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct DeviceStates(BTreeMap<String, States>);
+pub struct DeviceStates(BTreeMap<String, BTreeMap<EventTime, Option<Unfit>>>);
+
+impl States {
+    /// How many were said by `at`, then included.
+    fn until(&self, at: EventTime) -> usize {
+        self.0.partition_point(|(said_at, _)| *said_at <= at)
+    }
+
+    fn at(&self, at: EventTime) -> Option<Unfit> {
+        self.until(at).checked_sub(1).and_then(|place| self.0[place].1)
+    }
+
+    fn is_doubted(&self) -> bool {
+        self.0.iter().any(|(_, unfit)| unfit.is_some())
+    }
+
+    /// As [`Devices::note`].
+    fn note(&mut self, state: &str, at: EventTime) -> Option<Range<EventTime>> {
+        let (place, before) = (self.until(at), self.at(at));
+        let mut said = Unfit::parse(state);
+        match place.checked_sub(1).filter(|last| self.0[*last].0 == at) {
+            Some(last) => {
+                // Of two states at one instant the one that gives cause for doubt counts, whichever comes first.
+                said = said.max(before);
+                self.0[last].1 = said;
+            }
+            None => self.0.insert(place, (at, said)),
+        }
+        if self.0.len() > REMEMBERED && self.forget_one() == at || said == before {
+            return None;
+        }
+        let until = self.0.get(self.until(at)).map_or(EventTime::MAX, |(next, _)| *next);
+        Some(at..until)
+    }
+
+    /// Forgets the oldest report that says nothing new, or else the oldest; returns of when it was.
+    fn forget_one(&mut self) -> EventTime {
+        let idle = self.0.windows(2).position(|pair| pair[0].1 == pair[1].1);
+        self.0.remove(idle.map_or(0, |before| before + 1)).0
+    }
+}
 
 impl Devices {
     /// Notes that `device` said `state` at `at`. Returns the time for which it is judged otherwise now than before.
     pub(crate) fn note(&mut self, device: &str, state: &str, at: EventTime) -> Option<Range<EventTime>> {
-        if !self.0.contains_key(device) {
-            if self.0.len() >= DEVICES_MAX {
-                self.make_room();
-            }
-            self.0.insert(device.to_owned(), BTreeMap::new());
+        if let Some(states) = self.0.get_mut(device) {
+            return states.note(state, at);
         }
-        let before = self.unfit_at(device, at);
-        let states = self.0.get_mut(device)?;
-        // Of two states at one instant the one that gives cause for doubt counts, whichever comes first.
-        let said = Unfit::parse(state).max(states.get(&at).copied().flatten());
-        states.insert(at, said);
-        if states.len() > REMEMBERED && forget_one(states) == Some(at) {
-            return None;
+        if self.0.len() >= DEVICES_MAX {
+            self.make_room();
         }
-        let next = states.range((Bound::Excluded(at), Bound::Unbounded)).next();
-        let until = next.map_or(EventTime::MAX, |(next, _)| *next);
-        (said != before).then_some(at..until)
+        self.0.entry(device.to_owned()).or_default().note(state, at)
     }
 
     /// Forgets the devices that have always worked, which are as good as unknown; where that is not enough, those that
     /// were heard longest ago. Of a forgotten device an alarm is raised rather than held back.
     fn make_room(&mut self) {
-        self.0.retain(|_, states| states.values().any(Option::is_some));
+        self.0.retain(|_, states| states.is_doubted());
         if self.0.len() > DEVICES_MAX / 2 {
-            let last = |states: &States| states.last_key_value().map(|(at, _)| *at);
+            let last = |states: &States| states.0.last().map(|(at, _)| *at);
             let mut heard: Vec<Option<EventTime>> = self.0.values().map(last).collect();
             let middle = heard.len() / 2;
             let median = *heard.select_nth_unstable(middle).1;
@@ -103,28 +135,22 @@ impl Devices {
 
     /// What a restart needs. A device that has always worked is as good as unknown.
     pub(crate) fn snapshot(&self) -> DeviceStates {
-        let doubted = self.0.iter().filter(|(_, states)| states.values().any(Option::is_some));
-        DeviceStates(doubted.map(|(device, states)| (device.clone(), states.clone())).collect())
+        let doubted = self.0.iter().filter(|(_, states)| states.is_doubted());
+        let copied =
+            |(device, states): (&String, &States)| (device.clone(), states.0.iter().copied().collect());
+        DeviceStates(doubted.map(copied).collect())
     }
 
     /// Takes up where `snapshot` was made.
     pub(crate) fn resume(&mut self, snapshot: DeviceStates) {
-        self.0.extend(snapshot.0);
+        let states = snapshot.0.into_iter();
+        self.0.extend(states.map(|(device, states)| (device, States(states.into_iter().collect()))));
     }
 
     /// Why `device` was not to be believed at `at`; `None` where it was.
     pub(crate) fn unfit_at(&self, device: &str, at: EventTime) -> Option<Unfit> {
-        self.0.get(device)?.range(..=at).next_back().and_then(|(_, unfit)| *unfit)
+        self.0.get(device)?.at(at)
     }
-}
-
-/// Forgets the oldest report that says nothing new, or else the oldest; returns of when it was.
-fn forget_one(states: &mut States) -> Option<EventTime> {
-    let pairs = states.iter().zip(states.iter().skip(1));
-    let idle = pairs.map(|((_, before), (at, said))| (at, before == said)).find(|(_, is_idle)| *is_idle);
-    let gone = idle.map(|(at, _)| *at).or_else(|| states.keys().next().copied())?;
-    states.remove(&gone);
-    Some(gone)
 }
 
 #[cfg(test)]
@@ -190,7 +216,7 @@ mod tests {
             devices.note("smoke-1", if step < 500 { "normal" } else { "alarm" }, at(step));
         }
         devices.note("smoke-1", "normal", at(15));
-        assert_eq!(devices.0["smoke-1"].len(), REMEMBERED);
+        assert_eq!(devices.0["smoke-1"].0.len(), REMEMBERED);
         assert_eq!(devices.unfit_at("smoke-1", at(14)), Some(Unfit::Fault));
         assert_eq!(devices.unfit_at("smoke-1", at(15)), None);
     }
@@ -201,6 +227,6 @@ mod tests {
         for step in 0..1_000 {
             devices.note("smoke-1", if step % 2 == 0 { "fault" } else { "normal" }, at(step));
         }
-        assert_eq!(devices.0["smoke-1"].len(), REMEMBERED);
+        assert_eq!(devices.0["smoke-1"].0.len(), REMEMBERED);
     }
 }
