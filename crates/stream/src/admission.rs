@@ -33,6 +33,9 @@ pub fn admit(time: EventTime, watermark: EventTime, correction_horizon: Duration
     }
 }
 
+/// So many rows are looked for at once.
+const LOOKED_AHEAD: usize = 128;
+
 /// A chunk after admission.
 pub(crate) struct Admitted {
     /// Rows that count; `None` where there are none.
@@ -71,6 +74,10 @@ pub(crate) fn sort(
     for (row, &micros) in times.iter().enumerate() {
         let time = EventTime::from_micros(micros);
         latest = latest.max(time);
+        if row % LOOKED_AHEAD == 0 {
+            let next = &chunk.events.identities[row..];
+            seen.look_ahead(&next[..next.len().min(LOOKED_AHEAD)], tag);
+        }
         if admit(time, watermark, correction_horizon) == Admission::TooLate {
             account.late += 1;
             late.set(row);

@@ -1,10 +1,14 @@
 //! The identities of rows seen within the correction horizon: what duplicates are told by.
 
+mod table;
+
+use std::hint::black_box;
 use std::time::Duration;
 
-use hashbrown::HashTable;
 use hexwatch_contract::time::millis_of;
 use hexwatch_contract::{EventTime, Partition};
+
+use table::{Marked, Table};
 
 /// Which partitions a row may be of: one bit of sixteen. Partitions that share one are forgotten together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,36 +36,23 @@ pub(crate) struct Straggler {
 
 /// Bits of an identity that make room for its tag.
 const TAG_BITS: u32 = 4;
-/// An odd number whose bits look like chance: spreads what the tag's room leaves of an identity.
-const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
-
-/// An identity is a hash already; what is left of it beside the tag only has to be spread.
-#[allow(clippy::trivially_copy_pass_by_ref, reason = "as the table asks for it")]
-fn hash(marked: &u64) -> u64 {
-    (marked >> TAG_BITS).wrapping_mul(SPREAD)
-}
 
 /// Identities of rows of one stretch of event time, each with its tag in the lowest bits.
 #[derive(Debug)]
 struct Bucket {
     /// Where it starts, in milliseconds.
     start: i64,
-    marked: HashTable<u64>,
+    marked: Table,
     /// The tags that are still in it.
     tags: u16,
 }
 
 impl Bucket {
-    fn has(&self, marked: u64) -> bool {
-        self.marked.find(hash(&marked), |other| (other ^ marked) >> TAG_BITS == 0).is_some()
-    }
-
     /// Keeps what is of `tags`, and gives the room of the rest back.
     fn keep(&mut self, tags: u16) {
         if self.tags & !tags != 0 {
             self.tags &= tags;
-            self.marked.retain(|marked| (1_u16 << (*marked & 0xf)) & tags != 0);
-            self.marked.shrink_to_fit(hash);
+            self.marked.keep(tags);
         }
     }
 }
@@ -93,19 +84,26 @@ impl Seen {
     }
 
     /// Remembers a row of a partition of `tag`; false where it was seen before.
-    #[allow(clippy::cast_possible_truncation, reason = "the low half of the hash is wanted")]
     pub(crate) fn insert(&mut self, identity: u128, time: EventTime, tag: Tag) -> bool {
-        let marked = (identity as u64) << TAG_BITS | u64::from(tag.0);
+        let marked = Marked::of(identity, tag);
         let own = self.bucket_of(time.millis());
-        if self.neighbour(own, time.millis()).is_some_and(|neighbour| neighbour.has(marked)) {
+        if self.neighbour(own, time.millis()).is_some_and(|neighbour| neighbour.marked.has(marked)) {
             return false;
         }
         let bucket = &mut self.buckets[own];
-        let entry = bucket.marked.entry(hash(&marked), |other| (other ^ marked) >> TAG_BITS == 0, hash);
-        let hashbrown::hash_table::Entry::Vacant(vacant) = entry else { return false };
-        vacant.insert(marked);
+        if !bucket.marked.insert(marked) {
+            return false;
+        }
         bucket.tags |= tag.bit();
         true
+    }
+
+    /// Looks for rows that will come next, and keeps nothing of it: the tables are larger than a processor's caches, and
+    /// what many rows need of them comes at once where none waits for the one before it to be inserted.
+    pub(crate) fn look_ahead(&self, identities: &[u128], tag: Tag) {
+        let Some(bucket) = self.buckets.get(self.last) else { return };
+        let found = identities.iter().map(|identity| bucket.marked.at_place_of(Marked::of(*identity, tag)));
+        black_box(found.fold(0, |all, one| all ^ one));
     }
 
     /// The place of the bucket of `millis`, which is made where it lacks.
@@ -118,7 +116,7 @@ impl Seen {
                 // As many rows as in the stretch before, most likely.
                 let room = self.last.checked_sub(1).map_or(0, |before| self.buckets[before].marked.len());
                 let start = millis.div_euclid(width) * width;
-                let bucket = Bucket { start, marked: HashTable::with_capacity(room), tags: 0 };
+                let bucket = Bucket { start, marked: Table::with_room(room), tags: 0 };
                 self.buckets.insert(self.last, bucket);
             }
         }
