@@ -218,12 +218,17 @@ impl<'a> Scanner<'a> {
         Some(Slot::Number(if negative { -number } else { number }))
     }
 
-    /// Reads digits; beyond what a number here may have they are counted, and no longer added.
+    /// Reads digits; beyond what a number here may have they are counted, and added to no purpose.
+    #[inline]
     fn digits(&mut self, mantissa: &mut u64, digits: &mut usize) {
-        while let Some(number) = self.bytes[self.at..].first_chunk().copied().and_then(eight_digits) {
-            *mantissa = mantissa.wrapping_mul(100_000_000).wrapping_add(number);
-            *digits += 8;
-            self.at += 8;
+        while let Some(eight) = self.bytes[self.at..].first_chunk() {
+            let (number, count) = leading_digits(*eight);
+            *mantissa = mantissa.wrapping_mul(TENS[count]).wrapping_add(number);
+            *digits += count;
+            self.at += count;
+            if count < 8 {
+                return;
+            }
         }
         while let Some(digit @ b'0'..=b'9') = self.bytes.get(self.at) {
             *mantissa = mantissa.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
@@ -233,20 +238,23 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// The number that eight digits are; `None` where one of the letters is no digit. Times and places have more than eight.
-fn eight_digits(letters: [u8; 8]) -> Option<u64> {
+/// The powers of ten by which up to eight more digits move a number.
+const TENS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The number that the digits at the beginning of eight letters are, and how many they are: without a step for each, for how
+/// many there will be is guessed wrong as often as not.
+#[inline]
+fn leading_digits(letters: [u8; 8]) -> (u64, usize) {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = ONES * 0xf0;
-    let letters = u64::from_le_bytes(letters);
-    // Neither the letter nor the sixth behind it is of another sixteen than the digits are.
-    let is_other = |letters: u64| letters & TOPS != ONES * 0x30;
-    if is_other(letters) || is_other(letters.wrapping_add(ONES * 6)) {
-        return None;
-    }
-    let digits = letters - ONES * 0x30;
+    let digits = u64::from_le_bytes(letters) ^ (ONES * 0x30);
+    // Of what is no digit the top bit gets set; a sum that runs over into the next letter comes from such a one.
+    let others = (digits.wrapping_add(ONES * 0x76) | digits) & (ONES * 0x80);
+    let count = others.trailing_zeros() / 8;
+    // Zeros go before the digits, and what follows them falls off.
+    let digits = digits.unbounded_shl(8 * (8 - count));
     let pairs = (digits * 10 + (digits >> 8)) & 0x00ff_00ff_00ff_00ff;
     let fours = (pairs * 100 + (pairs >> 16)) & 0x0000_ffff_0000_ffff;
-    Some((fours * 10_000 + (fours >> 32)) & 0xffff_ffff)
+    ((fours * 10_000 + (fours >> 32)) & 0xffff_ffff, count as usize)
 }
 
 /// Marks the quotes, backslashes and control characters among eight letters, in the top bit of each; the lowest
@@ -270,14 +278,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn eight_digits_are_a_number_and_eight_letters_are_none() {
-        for number in [0, 1, 9, 10, 12_345_678, 90_000_009, 99_999_999] {
-            let letters = format!("{number:08}").into_bytes();
-            assert_eq!(eight_digits(*letters.first_chunk().unwrap()), Some(number));
-            for (place, other) in (0..8).flat_map(|place| b"/:.@p\xb0\0".map(|other| (place, other))) {
-                let mut letters = letters.clone();
-                letters[place] = other;
-                assert_eq!(eight_digits(*letters.first_chunk().unwrap()), None, "{other} at {place}");
+    fn digits_are_read_up_to_the_first_letter_that_is_none() {
+        for number in ["00000000", "00000001", "12345678", "90000009", "99999999"] {
+            let letters = *number.as_bytes().first_chunk().unwrap();
+            assert_eq!(leading_digits(letters), (number.parse().unwrap(), 8));
+            for other in 0..=255_u8 {
+                for place in (0..8).filter(|_| !other.is_ascii_digit()) {
+                    let mut letters = letters;
+                    letters[place] = other;
+                    let read = number[..place].parse().unwrap_or(0);
+                    assert_eq!(leading_digits(letters), (read, place), "{other} at {place} of {number}");
+                }
             }
         }
     }

@@ -22,54 +22,56 @@ impl Marked {
     }
 }
 
-/// No identity stands in a place that holds this.
-const FREE: u64 = 0;
-/// Places of the smallest table, as a power of two.
-const SMALLEST: u32 = 4;
+/// As many identities as a line of a processor's cache holds. They stand at its beginning; zeros follow.
+type Line = [u64; 8];
 
-/// Identities at the places that the upper bits of their hashes name, or behind them where others were first. To look for
-/// one and to put it in touches one line of memory as a rule, and rows are as many as there are lines of a cache: a table
-/// with its signs apart from its numbers touches two. A larger table has them in the same order, and is filled from one
-/// end to the other.
+/// The line of `marked` alone: whether its identity stands there, and how many do.
+fn search(line: &Line, marked: Marked) -> (bool, usize) {
+    // All are looked at: how many there are is guessed wrong as often as not, and that takes longer.
+    line.iter().fold((false, 0), |(is_there, taken), other| {
+        (is_there | ((other ^ marked.0) >> TAG_BITS == 0), taken + usize::from(*other != 0))
+    })
+}
+
+/// Identities in lines. The upper bits of a hash say which line is its own; where that is full, the next one is. To look
+/// for an identity and to put it in takes one line of memory as a rule, where a table with its signs apart from its
+/// numbers takes two. A larger table has them in the same order, and so is filled from one end to the other.
 #[derive(Debug, Default)]
 pub(super) struct Table {
-    /// None, or a power of two.
-    places: Vec<u64>,
+    lines: Vec<Line>,
     taken: usize,
 }
 
 impl Table {
     /// A table with room for so many.
     pub(super) fn with_room(most: usize) -> Self {
-        let places = if most == 0 { 0 } else { (most + most / 3 + 1).next_power_of_two().max(1 << SMALLEST) };
-        Self { places: vec![FREE; places], taken: 0 }
+        Self { lines: vec![[0; 8]; (3 * most).div_ceil(16)], taken: 0 }
+    }
+
+    /// Two thirds of the places: then few lines are full.
+    fn room(&self) -> usize {
+        self.lines.len() * 16 / 3
     }
 
     pub(super) fn len(&self) -> usize {
         self.taken
     }
 
-    /// What stands at the place of `marked`: to have looked there is what it is for.
-    pub(super) fn at_place_of(&self, marked: Marked) -> u64 {
-        self.places.get(self.place_of(marked)).copied().unwrap_or(FREE)
+    /// Something of the line of `marked`: to have looked there is what it is for.
+    pub(super) fn glance(&self, marked: Marked) -> u64 {
+        self.lines.get(self.own_line(marked)).map_or(0, |line| line[0])
     }
 
     pub(super) fn has(&self, marked: Marked) -> bool {
-        !self.places.is_empty() && self.places[self.find(marked)] != FREE
+        !self.lines.is_empty() && self.find(marked).is_none()
     }
 
     /// Puts `marked` in; false where its identity was there, whatever its tag.
     pub(super) fn insert(&mut self, marked: Marked) -> bool {
-        if self.taken >= self.places.len() / 4 * 3 {
-            self.refill(self.taken + 1, |_| true);
+        if self.taken >= self.room() {
+            self.refill((2 * self.taken).max(8), |_| true);
         }
-        let place = self.find(marked);
-        let is_new = self.places[place] == FREE;
-        if is_new {
-            self.places[place] = marked.0;
-            self.taken += 1;
-        }
-        is_new
+        self.put(marked)
     }
 
     /// Keeps what is of `tags`, one bit each, and gives the room of the rest back.
@@ -80,35 +82,43 @@ impl Table {
     }
 
     fn all(&self) -> impl Iterator<Item = Marked> {
-        self.places.iter().filter(|place| **place != FREE).map(|place| Marked(*place))
+        self.lines.iter().flatten().filter(|place| **place != 0).map(|place| Marked(*place))
     }
 
     /// A table with room for `most`, and in it what of this one `is_kept`.
     fn refill(&mut self, most: usize, is_kept: impl Fn(Marked) -> bool) {
         let mut next = Self::with_room(most);
         for marked in self.all().filter(|marked| is_kept(*marked)) {
-            let place = next.find(marked);
-            next.places[place] = marked.0;
-            next.taken += 1;
+            next.put(marked);
         }
         *self = next;
     }
 
-    /// Where `marked` would stand if nothing did.
-    fn place_of(&self, marked: Marked) -> usize {
-        let bits = self.places.len().trailing_zeros();
-        usize::try_from(marked.hash().unbounded_shr(u64::BITS - bits)).unwrap_or(0)
+    fn put(&mut self, marked: Marked) -> bool {
+        let Some((line, place)) = self.find(marked) else { return false };
+        self.lines[line][place] = marked.0;
+        self.taken += 1;
+        true
     }
 
-    /// The place of `marked`, or the free one where it belongs. There are places, and a quarter of them is free.
-    fn find(&self, marked: Marked) -> usize {
-        let mut place = self.place_of(marked);
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "the product's upper half is below the number of lines"
+    )]
+    fn own_line(&self, marked: Marked) -> usize {
+        ((u128::from(marked.hash()) * self.lines.len() as u128) >> u64::BITS) as usize
+    }
+
+    /// The line and the place where `marked` belongs; `None` where its identity is there. A third of all places is free.
+    fn find(&self, marked: Marked) -> Option<(usize, usize)> {
+        let mut number = self.own_line(marked);
         loop {
-            let other = self.places[place];
-            if other == FREE || (other ^ marked.0) >> TAG_BITS == 0 {
-                return place;
+            let line = &self.lines[number];
+            match search(line, marked) {
+                (true, _) => return None,
+                (false, taken) if taken < line.len() => return Some((number, taken)),
+                _ => number = (number + 1) % self.lines.len(),
             }
-            place = (place + 1) & (self.places.len() - 1);
         }
     }
 }
@@ -125,7 +135,7 @@ mod tests {
     fn what_has_no_room_has_nothing() {
         let table = Table::with_room(0);
         assert!(!table.has(Marked::of(7, Tag(0))));
-        assert_eq!(table.at_place_of(Marked::of(7, Tag(0))), FREE);
+        assert_eq!(table.glance(Marked::of(7, Tag(0))), 0);
     }
 
     #[test]
@@ -137,23 +147,22 @@ mod tests {
     }
 
     #[test]
-    fn room_that_was_asked_for_suffices_and_is_not_twice_what_is_needed() {
+    fn the_room_that_was_asked_for_suffices() {
         for most in 1..2_000 {
             let mut table = Table::with_room(most);
-            let places = table.places.len();
+            let lines = table.lines.len();
             for number in 0..most as u128 {
                 assert!(table.insert(Marked::of(number, Tag(0))));
             }
-            assert_eq!(table.places.len(), places, "{most}");
-            assert!(places == 16 || most * 3 > places, "{places} places for {most}");
+            assert_eq!(table.lines.len(), lines, "{most}");
         }
     }
 
-    /// Identities of which many want the same place: those of the first kind have the last place of a small table.
+    /// Identities of which many want the same line: those of the first kind the last one of a small table.
     fn identity() -> impl Strategy<Value = u128> {
         prop_oneof![
-            (0..40_u128).prop_filter("of the last places", |identity| {
-                Marked::of(*identity, Tag(0)).hash() >> 62 == 3
+            (0..400_u128).prop_filter("of the last line", |identity| {
+                Marked::of(*identity, Tag(0)).hash() >> 61 == 7
             }),
             0..200_u128,
             any::<u128>(),
@@ -179,7 +188,7 @@ mod tests {
                     model.entry(identity).or_insert(tag);
                 }
                 prop_assert_eq!(table.len(), model.len());
-                prop_assert!(table.taken <= table.places.len() / 4 * 3);
+                prop_assert!(table.taken <= table.room());
             }
         }
     }
