@@ -2,7 +2,7 @@
 
 use super::{TAG_BITS, Tag};
 
-/// What is kept of an identity, with its tag in the lowest bits. Never zero.
+/// What is kept of an identity, with its tag in the lowest bits. Never [`FREE`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Marked(u64);
 
@@ -10,7 +10,7 @@ impl Marked {
     #[allow(clippy::cast_possible_truncation, reason = "the low half of the hash is wanted")]
     pub(super) fn of(identity: u128, tag: Tag) -> Self {
         // One hash of 2^60 is taken for another.
-        let kept = ((identity as u64) << TAG_BITS).max(1 << TAG_BITS);
+        let kept = ((identity as u64) << TAG_BITS).min(FREE - (1 << TAG_BITS));
         Self(kept | u64::from(tag.0))
     }
 
@@ -22,14 +22,18 @@ impl Marked {
     }
 }
 
-/// As many identities as a line of a processor's cache holds. They stand at its beginning; zeros follow.
+/// As many identities as a line of a processor's cache holds. They stand at its beginning, and free places follow.
 type Line = [u64; 8];
+
+/// A free place. It is not zero: memory that must be zero is got anew from the system, though there is some at hand that
+/// was used before.
+const FREE: u64 = u64::MAX;
 
 /// The line of `marked` alone: whether its identity stands there, and how many do.
 fn search(line: &Line, marked: Marked) -> (bool, usize) {
     // All are looked at: how many there are is guessed wrong as often as not, and that takes longer.
     line.iter().fold((false, 0), |(is_there, taken), other| {
-        (is_there | ((other ^ marked.0) >> TAG_BITS == 0), taken + usize::from(*other != 0))
+        (is_there | ((other ^ marked.0) >> TAG_BITS == 0), taken + usize::from(*other != FREE))
     })
 }
 
@@ -45,7 +49,7 @@ pub(super) struct Table {
 impl Table {
     /// A table with room for so many.
     pub(super) fn with_room(most: usize) -> Self {
-        Self { lines: vec![[0; 8]; (3 * most).div_ceil(16)], taken: 0 }
+        Self { lines: vec![[FREE; 8]; (3 * most).div_ceil(16)], taken: 0 }
     }
 
     /// Two thirds of the places: then few lines are full.
@@ -59,7 +63,7 @@ impl Table {
 
     /// Something of the line of `marked`: to have looked there is what it is for.
     pub(super) fn glance(&self, marked: Marked) -> u64 {
-        self.lines.get(self.own_line(marked)).map_or(0, |line| line[0])
+        self.lines.get(self.own_line(marked)).map_or(FREE, |line| line[0])
     }
 
     pub(super) fn has(&self, marked: Marked) -> bool {
@@ -82,7 +86,7 @@ impl Table {
     }
 
     fn all(&self) -> impl Iterator<Item = Marked> {
-        self.lines.iter().flatten().filter(|place| **place != 0).map(|place| Marked(*place))
+        self.lines.iter().flatten().filter(|place| **place != FREE).map(|place| Marked(*place))
     }
 
     /// A table with room for `most`, and in it what of this one `is_kept`.
@@ -135,15 +139,19 @@ mod tests {
     fn what_has_no_room_has_nothing() {
         let table = Table::with_room(0);
         assert!(!table.has(Marked::of(7, Tag(0))));
-        assert_eq!(table.glance(Marked::of(7, Tag(0))), 0);
+        assert_eq!(table.glance(Marked::of(7, Tag(0))), FREE);
     }
 
     #[test]
-    fn an_identity_of_zeros_is_known_like_any_other() {
-        let mut table = Table::default();
-        assert!(table.insert(Marked::of(0, Tag(0))));
-        assert!(!table.insert(Marked::of(0, Tag(5))));
-        assert_eq!(table.len(), 1);
+    fn every_identity_and_tag_is_one_that_can_stand_in_a_place() {
+        for identity in [0, u128::MAX] {
+            let mut table = Table::default();
+            assert!(table.insert(Marked::of(identity, Tag(15))));
+            assert!(!table.insert(Marked::of(identity, Tag(0))), "it came through another partition");
+            table.keep(1 << 14);
+            assert_eq!(table.len(), 0, "{identity:x} has kept its tag");
+            assert!(table.insert(Marked::of(identity, Tag(0))));
+        }
     }
 
     #[test]
