@@ -25,7 +25,9 @@ pub(super) fn functions() -> Vec<ScalarUDF> {
         function("h3_cell_to_lat", &[Int64], Float64, |columns| Ok(degrees(columns, |(_, lat)| lat))),
         function("h3_cell_to_lng", &[Int64], Float64, |columns| Ok(degrees(columns, |(lon, _)| lon))),
         function("h3_cell_to_parent", &two, Int64, |columns| {
-            Ok(numbers(columns, |one, res| Some(cell::parent(checked(one)?, resolution(res)?)?.to_i64())))
+            Ok(numbers(columns, |one, res| {
+                Some(cell::parent(Cell::from_i64(one), resolution(res)?)?.to_i64())
+            }))
         }),
         function("h3_cell_to_children", &two, cells_type(), |columns| {
             Ok(lists(pairs(columns).map(|(one, res)| cell::children(checked(one?)?, resolution(res?)?))))
