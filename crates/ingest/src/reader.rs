@@ -131,7 +131,7 @@ impl Settings {
             fallback: Start::Earliest,
             group: "hexwatch".to_owned(),
             tolerances: Tolerances::default(),
-            chunk_records: 2048,
+            chunk_records: 4096,
             chunk_bytes: 2 * 1024 * 1024,
             linger: Duration::from_millis(2),
             chunk_age: Duration::from_millis(20),
