@@ -10,6 +10,7 @@ mod check;
 mod clock;
 mod cloud_event;
 mod columns;
+mod digits;
 mod identity;
 mod json;
 mod layout;
