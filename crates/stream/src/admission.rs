@@ -74,7 +74,7 @@ pub(crate) fn sort(
     for (row, &micros) in times.iter().enumerate() {
         let time = EventTime::from_micros(micros);
         latest = latest.max(time);
-        if row % LOOKED_AHEAD == 0 {
+        if row.is_multiple_of(LOOKED_AHEAD) {
             let next = &chunk.events.identities[row..];
             seen.look_ahead(&next[..next.len().min(LOOKED_AHEAD)], tag);
         }

@@ -10,7 +10,7 @@ impl Marked {
     #[allow(clippy::cast_possible_truncation, reason = "the low half of the hash is wanted")]
     pub(super) fn of(identity: u128, tag: Tag) -> Self {
         // One hash of 2^60 is taken for another.
-        let kept = ((identity as u64) << TAG_BITS).min(FREE - (1 << TAG_BITS));
+        let kept = ((identity as u64) << TAG_BITS).min((FREE << TAG_BITS) - (1 << TAG_BITS));
         Self(kept | u64::from(tag.0))
     }
 
@@ -144,13 +144,19 @@ mod tests {
 
     #[test]
     fn every_identity_and_tag_is_one_that_can_stand_in_a_place() {
-        for identity in [0, u128::MAX] {
-            let mut table = Table::default();
-            assert!(table.insert(Marked::of(identity, Tag(15))));
-            assert!(!table.insert(Marked::of(identity, Tag(0))), "it came through another partition");
-            table.keep(1 << 14);
-            assert_eq!(table.len(), 0, "{identity:x} has kept its tag");
-            assert!(table.insert(Marked::of(identity, Tag(0))));
+        for identity in [0, 1, u128::MAX - 1, u128::MAX] {
+            for tag in 0..16 {
+                let mut table = Table::default();
+                assert!(table.insert(Marked::of(identity, Tag(tag))));
+                assert!(
+                    !table.insert(Marked::of(identity, Tag(15 - tag))),
+                    "it came through another partition"
+                );
+                table.keep(1 << tag);
+                assert_eq!(table.len(), 1, "{identity:x} of {tag}");
+                table.keep(!(1 << tag));
+                assert_eq!(table.len(), 0, "{identity:x} of {tag}");
+            }
         }
     }
 
