@@ -52,7 +52,6 @@ pub fn count(brokers: &Brokers, topics: &[&str], patience: Duration) -> Result<C
                     heard = Instant::now();
                 }
             }
-            Some(Err(KafkaError::PartitionEOF(_))) => {}
             Some(Err(error)) => return Err(error),
             None if heard.elapsed() > patience => return Err(KafkaError::NoMessageReceived),
             None => {}

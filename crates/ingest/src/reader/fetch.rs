@@ -114,9 +114,6 @@ impl Batch {
         let nexts = all().skip(1).map(Some).chain([None]);
         all().zip(nexts).map(|(raw, next): (&rd_kafka_message_t, _)| match raw.err {
             rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => Ok(Message { raw, next }),
-            rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__PARTITION_EOF => {
-                Err(KafkaError::PartitionEOF(raw.partition))
-            }
             code => Err(KafkaError::MessageConsumption(RDKafkaErrorCode::from(code))),
         })
     }

@@ -395,9 +395,6 @@ impl Run {
 
     /// librdkafka mends what can be mended by itself; here is what cannot.
     fn judge(&self, error: KafkaError) -> Result<(), End> {
-        if let KafkaError::PartitionEOF(_) = error {
-            return Ok(());
-        }
         let code = error.rdkafka_error_code();
         let ended = match code {
             Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use hexwatch_contract::{EventTime, Offsets, Partition};
 use rdkafka::Message;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
 use rdkafka::message::BorrowedMessage;
 
 use super::assignment::{self, Obstacle, PATIENCE};
@@ -173,7 +172,7 @@ fn remade(
         }
         let message = match consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => message,
-            Some(Err(KafkaError::PartitionEOF(_))) | None => continue,
+            None => continue,
             Some(Err(source)) => return Err(ReadError::Refused { source }),
         };
         let partition = Partition::new(message.topic(), message.partition());

@@ -126,6 +126,33 @@ fn a_partition_that_is_held_back_waits_and_loses_nothing_while_the_other_is_read
 }
 
 #[test]
+fn a_partition_that_was_read_to_its_end_before_it_is_held_back_loses_nothing() {
+    let broker = EmbeddedBroker::start().unwrap();
+    broker.create_topic("t.iot", 1).unwrap();
+    let publisher = Publisher::new(&broker.brokers()).unwrap();
+    publish(&publisher, 0..20);
+    let (reader, mut receiver) = start(settings(&broker, &[Topic::Iot]));
+    let mut seen = read(&mut receiver, 20);
+    // By then the broker has answered once more, that there is nothing more. The reader looks around every 50 ms.
+    let a_while = Duration::from_millis(500);
+    for (from, is_met) in [(20, true), (40, false)] {
+        std::thread::sleep(a_while);
+        reader.hold([&Partition::new("t.iot", 0)]);
+        std::thread::sleep(a_while);
+        if is_met {
+            publish(&publisher, from..from + 20);
+        }
+        reader.hold([]);
+        std::thread::sleep(a_while);
+        if !is_met {
+            publish(&publisher, from..from + 20);
+        }
+        seen.extend(read(&mut receiver, 20));
+    }
+    assert_eq!(ids(&seen), expected(0..60));
+}
+
+#[test]
 fn how_many_records_wait_is_shown_though_nobody_takes_the_events() {
     let broker = EmbeddedBroker::start().unwrap();
     broker.create_topic("t.iot", 1).unwrap();

@@ -30,6 +30,7 @@ type Line = [u64; 8];
 const FREE: u64 = u64::MAX;
 
 /// The line of `marked` alone: whether its identity stands there, and how many do.
+#[allow(clippy::needless_bitwise_bool, reason = "without a branch")]
 fn search(line: &Line, marked: Marked) -> (bool, usize) {
     // All are looked at: how many there are is guessed wrong as often as not, and that takes longer.
     line.iter().fold((false, 0), |(is_there, taken), other| {
