@@ -252,7 +252,8 @@ mod tests {
         number: usize,
     ) -> (Option<&'static str>, Option<&'static str>, Vec<(&'static str, &'static str)>) {
         let key = ["door-1", ""].get(number % 3).copied();
-        let value = (!number.is_multiple_of(5)).then_some(["{}", "", "a text that is longer", "\0"][number % 4]);
+        let value =
+            (!number.is_multiple_of(5)).then_some(["{}", "", "a text that is longer", "\0"][number % 4]);
         let headers = [("ce_id", "a-1"), ("", ""), ("ce_source", "acs")];
         // Two thirds have none.
         (key, value, headers[..(number % 11).saturating_sub(7)].to_vec())
