@@ -147,6 +147,7 @@ impl Apart {
     pub(crate) fn reads_stock(&self, stock: usize) -> bool {
         self.stocks.contains(&stock)
     }
+
     fn seen(&self, shard: Shard, scan: &Scan, stocks: &Stocks) -> Columns {
         stocks.get(scan.stock).sights.of(shard, &scan.places, &self.part.outline.words)
     }

@@ -261,7 +261,10 @@ mod tests {
 
     fn planned(name: &str) -> LookbackQuery {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../queries/rules/{name}.sql"));
-        let text = std::fs::read_to_string(path).unwrap();
+        planned_of(name, &std::fs::read_to_string(path).unwrap())
+    }
+
+    fn planned_of(name: &str, text: &str) -> LookbackQuery {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let devices = RecordBatch::new_empty(catalog::devices());
         let planner = Planner {
@@ -269,7 +272,7 @@ mod tests {
             reference: BTreeMap::from([("devices".to_owned(), devices)]),
             horizon: 10 * MINUTE,
         };
-        let spec = Spec::of(&QueryFile::parse(&format!("{name}.sql"), &text).unwrap()).unwrap();
+        let spec = Spec::of(&QueryFile::parse(&format!("{name}.sql"), text).unwrap()).unwrap();
         match planner.plan(&spec).ok().unwrap().operator {
             Operator::Lookback(query) => *query,
             other => panic!("{name} does not look back: {other:?}"),
@@ -392,5 +395,25 @@ mod tests {
             let needed = usize::try_from(10 + minutes).unwrap();
             assert!((needed..needed + 10).contains(&of("calm")), "{names:?}: {}", of("calm"));
         }
+    }
+
+    #[test]
+    fn of_a_window_that_looks_ahead_nothing_is_let_go_of() {
+        let text = r#"-- title: Quiet before an alarm
+-- kind: view
+-- key: device, at
+-- time: at
+-- lookback: 10m
+SELECT device, "time" AS at, alarm FROM (
+  SELECT device, "time", state, max(CASE WHEN state = 'alarm' THEN "time" END) OVER (
+    PARTITION BY device ORDER BY "time" RANGE BETWEEN CURRENT ROW AND INTERVAL '2 minutes' FOLLOWING
+  ) AS alarm FROM iot
+) WHERE state = 'normal' AND alarm IS NOT NULL
+"#;
+        let mut query = planned_of("ahead", text);
+        let mut stocks = Stocks::of(std::iter::once((&mut query, None)));
+        take(&mut query, &mut stocks, Topic::Iot, &row(Topic::Iot, "d", 1, &json!({ "state": "normal" })));
+        assert_eq!(looked_at(&mut query, &stocks), 0, "nothing is possible yet");
+        assert_eq!(query.parts()[0].lasting(), crate::possible::FAR);
     }
 }

@@ -12,7 +12,7 @@
 
 use datafusion::common::JoinType;
 
-use super::{Columns, Function, Node, either, joined};
+use super::{Columns, Function, Node, Windowed, either, joined};
 use crate::possible::Known;
 
 /// No bound, in microseconds; sums of a few do not overflow.
@@ -40,8 +40,13 @@ impl Node {
             Self::Window(input, functions) => {
                 let (rows, lasting) = input.lasting(scanned);
                 let Some(mut columns) = rows else { return (None, lasting) };
-                let seeing = functions.iter().filter(|windowed| windowed.function.sees(&columns));
-                let frame = seeing.map(|windowed| windowed.back.unwrap_or(FAR)).max().unwrap_or(0);
+                // Of one that looks ahead it does not help that it is blind: what comes may be what it looks for.
+                let frame = |windowed: &Windowed| match windowed.back {
+                    Some(back) if windowed.function.sees(&columns) => back,
+                    Some(_) => 0,
+                    None => FAR,
+                };
+                let frame = functions.iter().map(frame).max().unwrap_or(0);
                 let more: Vec<Known> =
                     functions.iter().map(|windowed| windowed.function.over(&columns)).collect();
                 columns.extend(more);
