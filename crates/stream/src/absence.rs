@@ -1,8 +1,7 @@
 //! Absence: `absence(table)` has a row when a registered device falls silent, at the event time its timer
 //! ran out, and one when it is heard again.
-//!
-//! A device's signs of life are kept as spans: runs of rows with no gap above its allowed silence. They
-//! are the same in whatever order the rows came, so a late row takes back exactly the silence it fills.
+
+mod track;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
@@ -22,6 +21,8 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::hop::table_name;
+
+use self::track::{Known, State, Track};
 
 /// A device is silent after this many missed signs of life,
 const MISSED: f64 = 3.0;
@@ -83,63 +84,8 @@ struct Expected {
     silence: i64,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-enum State {
-    Silent,
-    Returned,
-}
-
-impl State {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Silent => "silent",
-            Self::Returned => "returned",
-        }
-    }
-}
-
 /// When it happened, to which device (by its index), what; in microseconds.
 type Episode = (i64, usize, State);
-/// The same seen from the device: when, what, and the last sign of life before it.
-type Known = (i64, State, i64);
-
-/// A device's spans, earliest first, in microseconds.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-struct Track {
-    spans: Vec<(i64, i64)>,
-    /// Whether spans before these were dropped: then the first does not follow the table's first row.
-    dropped: bool,
-}
-
-impl Track {
-    /// Adds a sign of life; joins the spans it bridges.
-    fn hear(&mut self, time: i64, silence: i64) {
-        let from = self.spans.partition_point(|span| span.1 < time - silence);
-        let to = self.spans.partition_point(|span| span.0 <= time + silence);
-        let joined = self.spans[from..to.max(from)]
-            .iter()
-            .fold((time, time), |(first, last), span| (first.min(span.0), last.max(span.1)));
-        self.spans.splice(from..to.max(from), [joined]);
-    }
-
-    /// Its silences. The last is a timer that may not have run out.
-    fn episodes(&self, started: i64, silence: i64) -> Vec<Known> {
-        let mut found = Vec::new();
-        let mut last = if self.dropped { None } else { Some(started) };
-        for span in &self.spans {
-            if let Some(last) = last
-                && span.0 - last > silence
-            {
-                found.push((last + silence, State::Silent, last));
-                found.push((span.0, State::Returned, last));
-            }
-            last = Some(span.1);
-        }
-        found.extend(last.map(|last| (last + silence, State::Silent, last)));
-        found
-    }
-}
-
 /// What outlives a restart, because a silence can be longer than what is read again.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct AbsenceSnapshot {
@@ -258,11 +204,7 @@ impl Silences {
     pub(crate) fn drop_before(&mut self, floor: i64) {
         self.floor = self.floor.max(floor);
         for (track, known) in self.tracks.iter_mut().zip(&mut self.known) {
-            let passed = track.spans.iter().skip(1).take_while(|span| span.0 < floor).count();
-            if passed > 0 {
-                track.spans.drain(..passed);
-                track.dropped = true;
-            }
+            track.drop_before(floor);
             known.retain(|episode| episode.0 >= floor);
         }
         self.episodes = self.episodes.split_off(&(floor, 0, State::Silent));
@@ -351,59 +293,4 @@ fn first_of_good_clocks(times: &TimestampMicrosecondArray, records: &RecordBatch
 #[allow(clippy::cast_possible_truncation, reason = "a heartbeat of 300,000 years is no concern")]
 fn silence_micros(expected_s: f64) -> i64 {
     ((MISSED * expected_s).max(LEAST.as_secs_f64()) * 1e6) as i64
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const SILENCE: i64 = 90;
-
-    fn heard(times: &[i64]) -> Track {
-        let mut track = Track::default();
-        for time in times {
-            track.hear(*time, SILENCE);
-        }
-        track
-    }
-
-    #[test]
-    fn a_gap_above_the_silence_is_an_episode_and_the_last_one_is_a_timer() {
-        let episodes = heard(&[0, 50, 200, 210]).episodes(0, SILENCE);
-        assert_eq!(
-            episodes,
-            [(140, State::Silent, 50), (200, State::Returned, 50), (300, State::Silent, 210)]
-        );
-    }
-
-    #[test]
-    fn a_late_sign_of_life_takes_back_the_silence_it_fills() {
-        let mut track = heard(&[0, 150]);
-        assert_eq!(track.episodes(0, SILENCE).len(), 3);
-        track.hear(75, SILENCE);
-        assert_eq!(track.spans, [(0, 150)]);
-        assert_eq!(track.episodes(0, SILENCE), [(240, State::Silent, 150)]);
-    }
-
-    #[test]
-    fn a_device_never_heard_counts_from_the_tables_first_row() {
-        assert_eq!(Track::default().episodes(1_000, SILENCE), [(1_090, State::Silent, 1_000)]);
-    }
-
-    proptest! {
-        #[test]
-        fn the_order_of_the_signs_of_life_does_not_matter(
-            mut times in proptest::collection::vec(0..2_000_i64, 1..40), turn in 0..40_usize
-        ) {
-            let track = heard(&times);
-            let turn = turn % times.len();
-            times.rotate_left(turn);
-            prop_assert_eq!(&heard(&times), &track);
-            times.sort_unstable();
-            let gaps = times.windows(2).filter(|pair| pair[1] - pair[0] > SILENCE).count();
-            prop_assert_eq!(track.episodes(times[0], SILENCE).len(), 2 * gaps + 1);
-        }
-    }
 }

@@ -114,7 +114,7 @@ impl Planner {
         let physical = self
             .runtime
             .block_on(draft.state.query_planner().create_physical_plan(&draft.plan, &draft.state))?;
-        let run = Run::new(physical, draft.state.task_ctx(), Arc::clone(&self.runtime));
+        let run = Run::new(physical, draft.state.task_ctx())?;
         let mut feeds = std::mem::take(&mut *draft.feeds.lock().unwrap_or_else(PoisonError::into_inner));
         feeds.sort_by_key(|feed| feed.number);
         let telling = Telling { immediate: spec.immediate, key, horizon: self.horizon };

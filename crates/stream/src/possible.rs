@@ -5,6 +5,7 @@
 //! nothing through, a `max` is one of the values it is the greatest of, and so on; what is not followed may give
 //! anything. So the answer "no row" is a proof, whichever of the rows are there, and "perhaps" is none.
 
+mod function;
 mod known;
 mod lasting;
 mod reached;
@@ -14,9 +15,9 @@ mod term;
 use std::collections::BTreeSet;
 
 use datafusion::common::JoinType;
-use datafusion::logical_expr::expr::{AggregateFunction, WindowFunction};
-use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, Window, WindowFunctionDefinition};
+use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, Window};
 
+use self::function::{Function, aggregated, windowed};
 pub(crate) use self::known::{Known, Words};
 pub(crate) use self::lasting::FAR;
 use self::reached::{back, lag};
@@ -76,20 +77,6 @@ struct Windowed {
     /// How far back the rows lie that it looks at, none of them later than its own, in microseconds; `None` where that
     /// has no bound.
     back: Option<i64>,
-}
-
-/// What an aggregate or window function gives.
-#[derive(Clone, Debug)]
-enum Function {
-    /// How often its arguments are not null.
-    Count(Vec<Term>),
-    /// One of its argument's values, or null.
-    Member(Term),
-    /// The same, and rows in which the argument is null count for nothing.
-    Extreme(Term),
-    /// A whole number from 1 on.
-    Ordinal,
-    Unfollowed,
 }
 
 /// What is known of the columns of some rows; `None` where there are none.
@@ -353,63 +340,6 @@ fn joined(
         JoinType::Full => {
             (left.is_some() || right.is_some()).then(|| vec![Known::ANYTHING; left_width + right_width])
         }
-    }
-}
-
-impl Function {
-    fn over(&self, columns: &[Known]) -> Known {
-        match self {
-            Self::Count(arguments) => {
-                let counts = arguments.iter().all(|argument| argument.over(columns).is_value());
-                Known::between(0.0, if counts { f64::MAX } else { 0.0 })
-            }
-            Self::Member(argument) | Self::Extreme(argument) => argument.over(columns).or_null(),
-            Self::Ordinal => Known::between(1.0, f64::MAX),
-            Self::Unfollowed => Known::ANYTHING,
-        }
-    }
-
-    fn looks_at(&self, columns: &mut BTreeSet<usize>) {
-        match self {
-            Self::Count(arguments) => arguments.iter().for_each(|argument| argument.looks_at(columns)),
-            Self::Member(argument) | Self::Extreme(argument) => argument.looks_at(columns),
-            Self::Ordinal | Self::Unfollowed => {}
-        }
-    }
-}
-
-fn windowed(function: &WindowFunction, names: &mut Names<'_>) -> Function {
-    let arguments = &function.params.args;
-    match (&function.fun, function.fun.name()) {
-        (WindowFunctionDefinition::AggregateUDF(_), name) => named(name, arguments, names),
-        (WindowFunctionDefinition::WindowUDF(_), "row_number" | "rank" | "dense_rank") => Function::Ordinal,
-        (WindowFunctionDefinition::WindowUDF(_), "lag" | "lead" | "first_value" | "last_value") => {
-            member(arguments, names).map_or(Function::Unfollowed, Function::Member)
-        }
-        _ => Function::Unfollowed,
-    }
-}
-
-fn aggregated(function: &AggregateFunction, names: &mut Names<'_>) -> Function {
-    named(function.func.name(), &function.params.args, names)
-}
-
-fn named(name: &str, arguments: &[Expr], names: &mut Names<'_>) -> Function {
-    match name {
-        "count" => Function::Count(arguments.iter().map(|argument| names.term(argument)).collect()),
-        "min" | "max" => member(arguments, names).map_or(Function::Unfollowed, Function::Extreme),
-        "first_value" | "last_value" => {
-            member(arguments, names).map_or(Function::Unfollowed, Function::Member)
-        }
-        _ => Function::Unfollowed,
-    }
-}
-
-/// One of the values of the only argument: another one may be what is given where there is none.
-fn member(arguments: &[Expr], names: &mut Names<'_>) -> Option<Term> {
-    match arguments {
-        [only] => Some(names.term(only)),
-        _ => None,
     }
 }
 

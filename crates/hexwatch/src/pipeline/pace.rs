@@ -24,8 +24,8 @@ struct Ran {
 }
 
 impl Pace {
-    /// Which of those that are due goes next, if any may at `now`: a group rests for as long as it ran, the urgent for a
-    /// quarter of that. The urgent go first, then whoever has waited longest. In a `hurry` nobody rests.
+    /// Which of those that are due goes next, if any may at `now`: a group rests for three times as long as it ran, the
+    /// urgent for a quarter of that time. The urgent go first, then whoever has waited longest. In a `hurry` nobody rests.
     pub(crate) fn choose(&self, due: &[Due], now: Instant, hurry: bool) -> Option<Due> {
         let rested = due.iter().filter(|due| hurry || self.ready_at(**due).is_none_or(|at| at <= now));
         rested.min_by_key(|due| (!due.is_urgent, self.ran.get(&due.group).map(|ran| ran.ended))).copied()
@@ -55,7 +55,7 @@ impl Pace {
     fn ready_at(&self, due: Due) -> Option<Instant> {
         let ran = self.ran.get(&due.group)?;
         let took = ran.ended.duration_since(ran.began);
-        let rest = if due.is_urgent { URGENT_REST.max(took / 4) } else { REST.max(took) };
+        let rest = if due.is_urgent { URGENT_REST.max(took / 4) } else { REST.max(took * 3) };
         Some(ran.ended + rest)
     }
 }
@@ -87,14 +87,14 @@ mod tests {
     }
 
     #[test]
-    fn a_group_rests_for_as_long_as_it_ran_and_not_in_a_hurry() {
+    fn a_group_rests_for_longer_than_it_ran_and_not_in_a_hurry() {
         let (mut pace, start) = (Pace::default(), Instant::now());
         let now = ran(&mut pace, VIEW, start, 10_000);
-        let soon = now + Duration::from_millis(9_999);
+        let soon = now + Duration::from_millis(29_999);
         assert_eq!(pace.choose(&[VIEW], soon, false), None);
         assert_eq!(pace.wait(&[VIEW], soon), Some(Duration::from_millis(1)));
         assert_eq!(pace.choose(&[VIEW], soon, true), Some(VIEW));
-        assert_eq!(pace.choose(&[VIEW], now + Duration::from_secs(10), false), Some(VIEW));
+        assert_eq!(pace.choose(&[VIEW], now + Duration::from_secs(30), false), Some(VIEW));
         let now = ran(&mut pace, URGENT, now, 400);
         assert_eq!(pace.wait(&[URGENT], now), Some(Duration::from_millis(100)), "a life may hang on it");
     }
