@@ -12,10 +12,13 @@ watch ADDRESS PID SECONDS [DRAIN]       a line a second: memory, CPU, lag, count
 watched FILE                            what such lines say
 kept-up FILE RATE                       fails where the last lag is more than a second's work
 account BROKERS PREFIX ADDRESS          what was sent against where it ended
+closings BROKERS PREFIX FILE            how long after its pane closed each cells message came, of which FILE has when and
+                                        the watermark, in milliseconds
 metrics ADDRESS NAME                    the quantiles of a histogram
 medians FILE PER WHAT                   the medians of what figures.py has noted
 """
 
+import bisect
 import os
 import random
 import re
@@ -26,6 +29,9 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
+from datetime import datetime
+
+import orjson
 
 TOPICS = ["access", "camera-alert", "iot", "panic", "patrol", "dispatch"]
 OUTCOMES = ["accepted", "duplicate", "late", "dead_letter"]
@@ -236,6 +242,80 @@ def account(brokers, prefix, address):
     _, read, outcomes, _ = known
     print(f"account: {sent} sent, {read} read; {' + '.join(f'{count} {name}' for name, count in outcomes.items())} = "
           f"{sum(outcomes.values())}; {sent - sum(outcomes.values())} missing")
+
+
+LATENESS, IDLE, FUTURE, SKEW = 10_000, 5_000, 5_000, 120_000  # the defaults of hexwatch.toml, in milliseconds
+
+
+def millis(time_of):
+    if isinstance(time_of, int):
+        return time_of
+    return int(datetime.fromisoformat(time_of).timestamp() * 1000)
+
+
+def told_times(brokers, prefix):
+    """For each record of the inputs with a clock that can be believed: when it was sent, partition, event time."""
+    from confluent_kafka import OFFSET_BEGINNING, Consumer, TopicPartition
+
+    consumer = Consumer({"bootstrap.servers": brokers, "group.id": "closings", "enable.partition.eof": True})
+    topics = consumer.list_topics(timeout=10).topics
+    places = [TopicPartition(prefix + name, partition, OFFSET_BEGINNING)
+              for name in TOPICS for partition in topics[prefix + name].partitions]
+    consumer.assign(places)
+    open_ends, told = len(places), []
+    while open_ends:
+        for message in consumer.consume(10_000, 1):
+            if message.error():
+                open_ends -= 1
+                continue
+            sent = message.timestamp()[1]
+            try:
+                at = millis(orjson.loads(message.value())["time"])
+            except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+                continue
+            if at <= sent + FUTURE and at >= sent - SKEW:
+                told.append((sent, (message.topic(), message.partition()), at))
+    consumer.close()
+    return sorted(told), [(place.topic, place.partition) for place in places]
+
+
+def closed_at(told, places):
+    """When the merged watermark came to where: (watermark, when it was sent what moved it there), both ascending."""
+    marks, heard, merged, steps = dict.fromkeys(places, 0), dict.fromkeys(places, told[0][0]), 0, []
+    slowest, looked = places[0], 0
+    for sent, place, at in told:
+        marks[place] = max(marks[place], at - LATENESS)
+        heard[place] = sent
+        # The minimum moves with the one that holds it, or when one falls idle.
+        if place != slowest and sent - looked < 10:
+            continue
+        looked = sent
+
+        def counts(one, now=sent):
+            return max(marks[one], now - LATENESS) if now - heard[one] >= IDLE else marks[one]
+
+        slowest = min(places, key=counts)
+        if counts(slowest) > merged:
+            merged = counts(slowest)
+            steps.append((merged, sent))
+    return steps
+
+
+def closings(brokers, prefix, path):
+    steps = closed_at(*told_times(brokers, prefix))
+    ages, unknown = [], 0
+    with open(path, encoding="ascii") as lines:
+        for line in lines:
+            came, watermark = map(int, line.split())
+            found = bisect.bisect_left(steps, (watermark, 0))
+            if found < len(steps):
+                ages.append(came - steps[found][1])
+            else:
+                unknown += 1
+    ages.sort()
+    p50, p99 = (ages[min(len(ages) - 1, int(len(ages) * share))] for share in (0.5, 0.99))
+    print(f"cells, after what closed their pane was sent: {len(ages)} messages, p50 {p50}, p99 {p99}, at most {ages[-1]}, "
+          f"at least {ages[0]} ms; {unknown} of which the records do not say")
 
 
 def metrics(address, name):

@@ -1,6 +1,7 @@
 //! What one can say on the command line.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 pub(crate) struct Arguments {
@@ -13,6 +14,8 @@ pub(crate) struct Arguments {
     /// How many come in a second.
     pub(crate) per_second: u32,
     pub(crate) lateness: Duration,
+    /// Where a line is written for each cells message: when it came and its watermark, in milliseconds.
+    pub(crate) cells: Option<PathBuf>,
 }
 
 impl Arguments {
@@ -25,6 +28,7 @@ impl Arguments {
             seconds: Duration::from_secs(10),
             per_second: 500,
             lateness: Duration::from_secs(10),
+            cells: None,
         };
         while let Some(name) = words.next() {
             let value = words.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -34,6 +38,7 @@ impl Arguments {
                 "--stalled" => arguments.stalled = number()? as usize,
                 "--seconds" => arguments.seconds = Duration::from_secs(number()?.into()),
                 "--per-second" => arguments.per_second = number()?,
+                "--cells" => arguments.cells = Some(PathBuf::from(&value)),
                 "--lateness" => arguments.lateness = Duration::from_millis(number()?.into()),
                 _ => return Err(format!("{name} is not known")),
             }

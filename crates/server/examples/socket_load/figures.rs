@@ -1,7 +1,9 @@
-//! What all clients heard, counted as it comes: nothing is kept a message.
+//! What all clients heard, counted as it comes: nothing is kept a message but when those of cells came.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
 use std::time::Duration;
 
 use hexwatch_contract::time::millis_of;
@@ -49,11 +51,11 @@ impl Ages {
 
     fn line(&self, name: &str) {
         if self.count() == 0 {
-            println!("{name:<24}{:>10}", 0);
+            println!("{name:<28}{:>10}", 0);
             return;
         }
         let [p50, p99, p999, most] = [500, 990, 999, 1_000].map(|share| self.at(share));
-        println!("{name:<24}{:>10}{p50:>10}{p99:>10}{p999:>10}{most:>10}", self.count());
+        println!("{name:<28}{:>10}{p50:>10}{p99:>10}{p999:>10}{most:>10}", self.count());
     }
 }
 
@@ -72,6 +74,8 @@ struct Counted {
     /// By rule, what its records said of when they were sent.
     sent: BTreeMap<String, Ages>,
     cells_bytes: u64,
+    /// When each message of cells came, and its watermark.
+    closings: Vec<(EventTime, EventTime)>,
     lost_changes: u64,
     failures: BTreeMap<String, u64>,
     cut_after: Vec<Duration>,
@@ -141,6 +145,17 @@ impl Figures {
         let mut counted = self.counted.borrow_mut();
         counted.cells.add(cells.watermark + lateness);
         counted.cells_bytes += message.len() as u64;
+        counted.closings.push((SystemClock.now(), cells.watermark));
+    }
+
+    /// Writes a line for each message of cells: when it came and its watermark, in milliseconds.
+    pub(crate) fn write_cells(&self, path: &Path) -> std::io::Result<()> {
+        let mut lines = String::new();
+        for (came, watermark) in &self.counted.borrow().closings {
+            // A String takes everything.
+            let _ = writeln!(lines, "{} {}", came.millis(), watermark.millis());
+        }
+        std::fs::write(path, lines)
     }
 
     fn alarm(&self, heard: &mut Heard, message: &[u8]) {
@@ -190,9 +205,9 @@ impl Figures {
 
     pub(crate) fn print(&self, arguments: &Arguments, cuts: &Cuts) {
         let mut counted = self.counted.borrow_mut();
-        println!("{:<24}{:>10}{:>10}{:>10}{:>10}{:>10}", "age in ms", "count", "p50", "p99", "p99.9", "most");
+        println!("{:<28}{:>10}{:>10}{:>10}{:>10}{:>10}", "age in ms", "count", "p50", "p99", "p99.9", "most");
         counted.heartbeats.line("heartbeat");
-        counted.cells.line("cells, after closing");
+        counted.cells.line("cells, after the watermark");
         counted.alarms.line("alarm, after emitting");
         for (rule, ages) in &counted.sent {
             ages.line(&format!("{rule}, after sending"));

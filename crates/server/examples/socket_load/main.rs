@@ -2,12 +2,13 @@
 //! shares nothing with the server but the clock.
 //!
 //! ```text
-//! socket_load ADDRESS [--clients N] [--stalled N] [--seconds S] [--per-second N] [--lateness MS]
+//! socket_load ADDRESS [--clients N] [--stalled N] [--seconds S] [--per-second N] [--lateness MS] [--cells FILE]
 //! ```
 //!
-//! `--stalled` of the clients subscribe and never read. The age of a cells message is told from the event that closed
-//! its pane: that event's time is the message's watermark and the `--lateness`, in milliseconds. The age of an
-//! alarm is told, rule by rule, from the time that its key ends in (`sent-MILLISECONDS`).
+//! `--stalled` of the clients subscribe and never read. The age of a cells message is told from its watermark and the
+//! `--lateness`, in milliseconds: that is when the latest event happened of the partition that is furthest behind, and no
+//! later than when the pane closed. When it did, the records tell: `--cells` notes in a file when each message came, and
+//! its watermark. The age of an alarm is told, rule by rule, from the time that its key ends in (`sent-MILLISECONDS`).
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "figures go to standard output")]
 
@@ -57,6 +58,11 @@ async fn load(arguments: Rc<Arguments>) {
     sleep_until(end).await;
     let cuts = watched.await.unwrap_or_default();
     figures.print(&arguments, &cuts);
+    if let Some(path) = &arguments.cells
+        && let Err(error) = figures.write_cells(path)
+    {
+        eprintln!("{}: {error}", path.display());
+    }
     for client in clients {
         client.abort();
     }
