@@ -59,7 +59,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic is the failure")]
 
     use std::sync::Mutex;
-    use std::sync::mpsc::channel;
+    use std::sync::mpsc::sync_channel;
 
     use datafusion::arrow::datatypes::DataType;
     use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
@@ -67,7 +67,8 @@ mod tests {
 
     use super::*;
 
-    /// `query` over two partitions, as something to run. Its parts are brought together by tasks that are spawned.
+    /// `query`, as something to run. The parts of a `UNION ALL` below an aggregate are brought together by tasks that are
+    /// spawned.
     fn planned(context: &SessionContext, query: &str) -> Run {
         let runtime = Builder::new_current_thread().build().unwrap();
         let plan = runtime
@@ -77,8 +78,8 @@ mod tests {
 
     #[test]
     fn a_query_is_done_while_another_one_is_stuck_on_its_thread() {
-        let (stuck, is_stuck) = channel::<()>();
-        let (go, may_go) = channel::<()>();
+        let (stuck, is_stuck) = sync_channel::<()>(1);
+        let (go, may_go) = sync_channel::<()>(1);
         let ends = Mutex::new((stuck, may_go));
         let wait = move |_: &[ColumnarValue]| {
             let (stuck, may_go) = &*ends.lock().unwrap();
@@ -101,7 +102,7 @@ mod tests {
 
         let of_slow = std::thread::spawn(move || slow.collect().map(|batches| batches.len()));
         is_stuck.recv().unwrap();
-        let (done, is_done) = channel();
+        let (done, is_done) = sync_channel(1);
         std::thread::spawn(move || done.send(urgent.collect().map(|batches| batches.len())).unwrap());
         let rows = is_done.recv_timeout(std::time::Duration::from_secs(20));
         go.send(()).unwrap();
