@@ -25,7 +25,7 @@ struct Ran {
 
 impl Pace {
     /// Which of those that are due goes next, if any may at `now`: a group rests for three times as long as it ran, the
-    /// urgent for a quarter of that time. The urgent go first, then whoever has waited longest. In a `hurry` nobody rests.
+    /// urgent for a quarter as long. The urgent go first, then whoever has waited longest. In a `hurry` nobody rests.
     pub(crate) fn choose(&self, due: &[Due], now: Instant, hurry: bool) -> Option<Due> {
         let rested = due.iter().filter(|due| hurry || self.ready_at(**due).is_none_or(|at| at <= now));
         rested.min_by_key(|due| (!due.is_urgent, self.ran.get(&due.group).map(|ran| ran.ended))).copied()

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+/// What a device did at the beginning of an episode: fell silent, or was heard again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) enum State {
     Silent,
@@ -18,7 +19,7 @@ impl State {
     }
 }
 
-/// The same seen from the device: when, what, and the last sign of life before it.
+/// An episode as its device sees it: when, in microseconds, what, and the last sign of life before it.
 pub(super) type Known = (i64, State, i64);
 
 /// A device's spans, earliest first, in microseconds.
@@ -56,6 +57,7 @@ impl Track {
         found.extend(last.map(|last| (last + silence, State::Silent, last)));
         found
     }
+
     /// Forgets spans before `floor`: no row can touch them any more.
     pub(super) fn drop_before(&mut self, floor: i64) {
         let passed = self.spans.iter().skip(1).take_while(|span| span.0 < floor).count();
