@@ -12,8 +12,8 @@ watch ADDRESS PID SECONDS [DRAIN]       a line a second: memory, CPU, lag, count
 watched FILE                            what such lines say
 kept-up FILE RATE                       fails where the last lag is more than a second's work
 account BROKERS PREFIX ADDRESS          what was sent against where it ended
-closings BROKERS PREFIX FILE            how long after its pane closed each cells message came, of which FILE has when and
-                                        the watermark, in milliseconds
+closings BROKERS PREFIX FILE            how long after each pane closed its cells came: FILE has when messages came and their
+                                        watermarks, in milliseconds
 metrics ADDRESS NAME                    the quantiles of a histogram
 medians FILE PER WHAT                   the medians of what figures.py has noted
 """
@@ -245,6 +245,7 @@ def account(brokers, prefix, address):
 
 
 LATENESS, IDLE, FUTURE, SKEW = 10_000, 5_000, 5_000, 120_000  # the defaults of hexwatch.toml, in milliseconds
+SLIDE = 10_000  # of queries/risk.toml: so often a pane closes
 
 
 def millis(time_of):
@@ -303,19 +304,22 @@ def closed_at(told, places):
 
 def closings(brokers, prefix, path):
     steps = closed_at(*told_times(brokers, prefix))
-    ages, unknown = [], 0
+    ages, unknown, corrections, last = [], 0, 0, None
     with open(path, encoding="ascii") as lines:
         for line in lines:
             came, watermark = map(int, line.split())
-            found = bisect.bisect_left(steps, (watermark, 0))
-            if found < len(steps):
+            # A message may come long after its pane closed, and name a watermark that has moved on since.
+            pane = watermark // SLIDE * SLIDE
+            is_first, last = last is not None and last < pane, watermark
+            found = bisect.bisect_left(steps, (pane, 0))
+            if not is_first:
+                corrections += 1
+            elif found < len(steps):
                 ages.append(came - steps[found][1])
             else:
                 unknown += 1
-    ages.sort()
-    p50, p99 = (ages[min(len(ages) - 1, int(len(ages) * share))] for share in (0.5, 0.99))
-    print(f"cells, after what closed their pane was sent: {len(ages)} messages, p50 {p50}, p99 {p99}, at most {ages[-1]}, "
-          f"at least {ages[0]} ms; {unknown} of which the records do not say")
+    print(f"cells, after what closed their pane was sent: {sorted(ages)} ms; {unknown} panes of which the records do not "
+          f"say, {corrections} messages that correct one")
 
 
 def metrics(address, name):
