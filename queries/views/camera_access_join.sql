@@ -4,8 +4,10 @@
 -- time: at
 --
 -- Each denial with every human that a camera in the same cell sees within 30 s of it, in either order.
+-- With `site` and `cell` in its rows they fall apart by cell: for a late record the engine looks at its own cell alone.
 SELECT
   a.site,
+  a.cell,
   a.device AS door,
   a.id AS denied_id,
   a."time" AS denied_at,
