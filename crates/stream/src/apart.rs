@@ -1,5 +1,7 @@
 //! A part of a query whose rows fall apart by shards, and which of them can give a row.
 
+use std::collections::BTreeMap;
+
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::lanes::{Lanes, Scan};
@@ -30,6 +32,14 @@ struct State {
     came: FxHashMap<Shard, (i64, i64)>,
     /// The shards to look at in a run; `None` for all.
     among: Option<FxHashSet<Shard>>,
+}
+
+/// Shards in which rows came at about the same time, from the earliest to the latest, in microseconds.
+#[derive(Debug)]
+pub(crate) struct Stretch {
+    pub(crate) from: i64,
+    pub(crate) to: i64,
+    pub(crate) shards: FxHashSet<Shard>,
 }
 
 impl Apart {
@@ -96,15 +106,39 @@ impl Apart {
     /// the earliest and the latest time of the rows that came in them; what came in others gives nothing, with those
     /// rows as without them.
     pub(crate) fn choose(&mut self, only_came: bool, lanes: &Lanes, stocks: &Stocks) -> Option<(i64, i64)> {
-        self.judge(lanes, stocks);
-        let mut came = std::mem::take(&mut self.state.came);
-        came.retain(|shard, _| self.state.possible.contains(shard));
+        let came = self.take_came(lanes, stocks);
         self.state.among = if only_came {
             Some(came.keys().copied().collect())
         } else {
             self.is_rare(stocks).then(|| self.state.possible.clone())
         };
         came.into_values().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// The same of the shards alone in which rows came: those whose earliest lie within one `width`, in microseconds,
+    /// together.
+    pub(crate) fn stretches(&mut self, width: i64, lanes: &Lanes, stocks: &Stocks) -> Vec<Stretch> {
+        let mut stretches: BTreeMap<i64, Stretch> = BTreeMap::new();
+        for (shard, (first, last)) in self.take_came(lanes, stocks) {
+            let none = || Stretch { from: first, to: last, shards: FxHashSet::default() };
+            let stretch = stretches.entry(first.div_euclid(width.max(1))).or_insert_with(none);
+            (stretch.from, stretch.to) = (stretch.from.min(first), stretch.to.max(last));
+            stretch.shards.insert(shard);
+        }
+        stretches.into_values().collect()
+    }
+
+    /// Looks at these shards alone.
+    pub(crate) fn look_among(&mut self, shards: FxHashSet<Shard>) {
+        self.state.among = Some(shards);
+    }
+
+    /// The shards that can give a row and in which rows came, with the earliest and the latest time of those.
+    fn take_came(&mut self, lanes: &Lanes, stocks: &Stocks) -> FxHashMap<Shard, (i64, i64)> {
+        self.judge(lanes, stocks);
+        let mut came = std::mem::take(&mut self.state.came);
+        came.retain(|shard, _| self.state.possible.contains(shard));
+        came
     }
 
     /// Whether so few shards can give a row that looking for them is worth it.

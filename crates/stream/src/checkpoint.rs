@@ -1,9 +1,9 @@
 //! Where a restart takes up: for each partition the offset to read again from, with the watermark as of
 //! that offset, so that the rows read again meet the same decisions.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use hexwatch_contract::{EventTime, Offsets, Partition, Topic};
+use hexwatch_contract::{EventTime, Offsets, Partition, Position, Topic};
 use serde::{Deserialize, Serialize};
 
 use crate::absence::AbsenceSnapshot;
@@ -17,6 +17,39 @@ pub struct Checkpoint {
     pub partitions: Vec<Resumption>,
     /// What is longer than the stretch that is read again.
     pub absences: Vec<AbsenceSnapshot>,
+    /// Late rows that some queries have not taken yet.
+    #[serde(default)]
+    pub corrections: Vec<Awaiting>,
+}
+
+/// Late rows that have yet to correct what queries gave.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Awaiting {
+    /// The queries, which give together.
+    pub queries: Vec<String>,
+    /// The records of the rows: of each partition their offsets.
+    pub offsets: Vec<(Partition, Vec<i64>)>,
+}
+
+impl Awaiting {
+    /// The rows at `positions`, for `queries`.
+    pub(crate) fn new<'a>(queries: impl Iterator<Item = &'a str>, positions: Vec<Position>) -> Self {
+        let mut offsets: BTreeMap<Partition, Vec<i64>> = BTreeMap::new();
+        for Position { partition, offset } in positions {
+            offsets.entry(partition).or_default().push(offset);
+        }
+        Self { queries: queries.map(str::to_owned).collect(), offsets: offsets.into_iter().collect() }
+    }
+
+    /// Where their records stand.
+    pub(crate) fn positions(&self) -> impl Iterator<Item = Position> {
+        let of = |(partition, offsets): &(Partition, Vec<i64>)| {
+            let partition = partition.clone();
+            let position = move |offset: &i64| Position { partition: partition.clone(), offset: *offset };
+            offsets.iter().map(position).collect::<Vec<_>>()
+        };
+        self.offsets.iter().flat_map(of)
+    }
 }
 
 /// Where one partition takes up.

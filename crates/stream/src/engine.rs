@@ -300,7 +300,7 @@ impl Engine {
     fn feed(
         &mut self,
         (topic, admitted): (Topic, Admitted),
-        hand: &dyn Fn(&mut Group, Topic, &RecordBatch),
+        hand: &dyn Fn(&mut Group, Topic, &RecordBatch) -> Result<(), StreamError>,
         effects: &mut Effects,
     ) -> Result<(), StreamError> {
         effects.accounts.push((topic, admitted.account));
@@ -310,7 +310,7 @@ impl Engine {
             query.take(topic, &rows.records).map_err(failed(&query.name))?;
         }
         for group in &mut self.groups {
-            hand(group, topic, &rows.records);
+            hand(group, topic, &rows.records)?;
         }
         effects.admitted.push(rows);
         Ok(())
@@ -319,7 +319,7 @@ impl Engine {
     /// Lets the queries whose rows wait for nothing give them.
     fn give_filters(&mut self, effects: &mut Effects) -> Result<(), StreamError> {
         let (stocks, silences) = (Stocks::default(), BTreeMap::new());
-        let grounds = Grounds { stocks: &stocks, silences: &silences, known: EventTime::MIN };
+        let grounds = Grounds { stocks: &stocks, silences: &silences, known: EventTime::MIN, held: None };
         for query in &mut self.filters {
             let told = query.advance(EventTime::MIN, grounds).map_err(failed(&query.name))?;
             if let Some(changes) = told {

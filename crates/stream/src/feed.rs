@@ -40,9 +40,10 @@ impl Slot {
         *self.batches.lock().unwrap_or_else(PoisonError::into_inner) = batches;
     }
 
-    #[cfg(test)]
+    /// How many rows it will read.
     pub(crate) fn rows(&self) -> usize {
-        self.batches.lock().unwrap().iter().map(RecordBatch::num_rows).sum()
+        let batches = self.batches.lock().unwrap_or_else(PoisonError::into_inner);
+        batches.iter().map(RecordBatch::num_rows).sum()
     }
 
     /// The leaf of a plan that reads this slot.
@@ -203,11 +204,26 @@ impl Passed {
         if to < self.earliest || self.latest < from {
             return Ok(None);
         }
-        let wanted: BooleanArray =
-            self.times.values().iter().map(|time| Some((from..=to).contains(time))).collect();
+        let wanted = self.are_between(from, to);
         let times = arrow::compute::filter(&self.times, &wanted)?.as_primitive().clone();
         let shards = self.shards.as_ref().map(|shards| shards.filtered(&wanted));
         Ok(Self::new(times, filter_record_batch(&self.rows, &wanted)?, shards))
+    }
+
+    /// The rows among them without their shards.
+    pub(crate) fn rows_between(&self, from: i64, to: i64) -> Result<Option<RecordBatch>> {
+        if from <= self.earliest && self.latest <= to {
+            return Ok(Some(self.rows.clone()));
+        }
+        if to < self.earliest || self.latest < from {
+            return Ok(None);
+        }
+        let wanted = self.are_between(from, to);
+        Ok(if wanted.true_count() > 0 { Some(filter_record_batch(&self.rows, &wanted)?) } else { None })
+    }
+
+    fn are_between(&self, from: i64, to: i64) -> BooleanArray {
+        self.times.values().iter().map(|time| Some((from..=to).contains(time))).collect()
     }
 
     /// The rows of the shards that are `wanted`; `None` where there are none.

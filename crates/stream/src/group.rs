@@ -4,6 +4,8 @@
 //! their tray away, so that somebody else can run them while the engine takes more. What a group gives follows from
 //! its own rows and watermarks alone, so it is the same whoever runs it, and when.
 
+mod bond;
+mod corrections;
 mod loan;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +16,12 @@ use arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
 use hexwatch_contract::{EventTime, Topic};
 
+use self::bond::Bond;
+use self::corrections::Corrections;
 use crate::absence::{AbsenceSnapshot, Silences};
+use crate::checkpoint::{Awaiting, Checkpoint};
 use crate::effects::{Effects, ViewRows};
 use crate::error::StreamError;
-use crate::feed::Source;
 use crate::hit::hits;
 use crate::query::{Query, Told};
 use crate::rows::Changes;
@@ -45,6 +49,8 @@ pub(crate) struct Group {
     members: Members,
     is_lent: bool,
     tray: Tray,
+    /// Late rows, which wait until correcting something is worth it.
+    corrections: Corrections,
     /// The merged watermark up to which they have given.
     given: EventTime,
     /// That watermark before a restart, while what they had given is being rebuilt.
@@ -69,11 +75,18 @@ impl Group {
     fn new(members: Members) -> Self {
         let queries = &members.queries;
         let is_rule = |query: &Query| matches!(query.told, Told::Rule(_));
+        let looks_back = members.silences.is_empty() && queries.iter().all(Query::looks_back);
+        let span = queries.iter().map(Query::span).max().unwrap_or(0);
+        let lateness = queries.iter().filter_map(|query| query.lateness).max();
+        // A query that speaks at once looks at a late row's own shard alone.
+        let may_wait = looks_back && queries.iter().all(|query| !query.immediate);
+        let wait = lateness.unwrap_or_default().as_micros().try_into().unwrap_or(i64::MAX);
         let is_urgent = queries.iter().any(|query| query.immediate && is_rule(query));
         Self {
             is_lent: false,
             point: Point::Open,
             tray: Tray::default(),
+            corrections: Corrections::new(may_wait.then_some(span.saturating_add(wait))),
             given: EventTime::MIN,
             rebuilding_to: None,
             beyond: Tray::default(),
@@ -83,10 +96,9 @@ impl Group {
             speaks_ahead: is_urgent && members.silences.is_empty() && queries.iter().all(is_rule),
             names: queries.iter().map(|query| Arc::clone(&query.name)).collect(),
             uncorrected: vec![0; queries.len()],
-            span: queries.iter().map(Query::span).max().unwrap_or(0),
-            earliest: (members.silences.is_empty() && queries.iter().all(Query::looks_back))
-                .then(BTreeMap::new),
-            lateness: queries.iter().filter_map(|query| query.lateness).max(),
+            span,
+            earliest: looks_back.then(BTreeMap::new),
+            lateness,
             members,
         }
     }
@@ -94,28 +106,12 @@ impl Group {
     /// Groups of `queries`, in the order of their first ones. Those that read an absence stand together with the
     /// `silences` that they read.
     pub(crate) fn of(queries: Vec<Query>, mut silences: BTreeMap<Topic, Silences>) -> Vec<Self> {
-        let silent_rules: BTreeSet<Arc<str>> =
-            queries.iter().filter(|query| reads_absence(query)).filter_map(rule_of).collect();
-        let bond = |query: &Query| match rule_of(query) {
-            _ if reads_absence(query) => Bond::Silences,
-            Some(rule) if silent_rules.contains(&rule) => Bond::Silences,
-            Some(rule) => Bond::Rule(rule),
-            None => Bond::View(Arc::clone(&query.name)),
-        };
-        let mut groups: Vec<(Bond, Vec<Query>)> = Vec::new();
-        for query in queries {
-            let bond = bond(&query);
-            match groups.iter_mut().find(|(other, _)| *other == bond) {
-                Some((_, members)) => members.push(query),
-                None => groups.push((bond, vec![query])),
-            }
-        }
         let with_silences = |(bond, queries): (Bond, Vec<Query>)| {
             let silences =
                 if bond == Bond::Silences { std::mem::take(&mut silences) } else { BTreeMap::new() };
             Self::new(Members::new(queries, silences))
         };
-        groups.into_iter().map(with_silences).collect()
+        bond::together(queries).into_iter().map(with_silences).collect()
     }
 
     /// The same queries before their first row. What is lent is lost.
@@ -123,22 +119,49 @@ impl Group {
         Self::new(self.members.renewed())
     }
 
-    /// Takes up at `watermark`: what it had given is rebuilt first, without a word.
-    pub(crate) fn restore(&mut self, watermark: EventTime, absences: &[AbsenceSnapshot]) {
+    /// Takes up at `checkpoint`, which was taken at `watermark`: what it had given is rebuilt first, without a word.
+    pub(crate) fn restore(&mut self, watermark: EventTime, checkpoint: &Checkpoint) {
         self.rebuilding_to = Some(watermark);
         for silences in self.members.silences.values_mut() {
-            for snapshot in absences {
+            for snapshot in &checkpoint.absences {
                 silences.resume(snapshot);
             }
         }
+        let own = |awaiting: &&Awaiting| self.names().eq(awaiting.queries.iter().map(String::as_str));
+        let awaiting = checkpoint.corrections.iter().filter(own).flat_map(Awaiting::positions);
+        self.corrections.restore(awaiting.collect());
+    }
+
+    /// The late rows that it has not taken.
+    pub(crate) fn corrections(&self) -> Option<Awaiting> {
+        let positions = self.corrections.positions();
+        (!positions.is_empty()).then(|| Awaiting::new(self.names(), positions))
     }
 
     /// Takes admitted rows: they wait until its queries run. `again`: they were taken before a restart.
-    pub(crate) fn take(&mut self, topic: Topic, records: &RecordBatch, again: bool) {
-        if self.topics.contains(&topic) {
-            let tray = if self.is_rebuilding() && !again { &mut self.beyond } else { &mut self.tray };
-            tray.push(topic, records);
+    pub(crate) fn take(
+        &mut self,
+        topic: Topic,
+        records: &RecordBatch,
+        again: bool,
+    ) -> Result<(), StreamError> {
+        if !self.topics.contains(&topic) {
+            return Ok(());
         }
+        if self.is_rebuilding() && !again {
+            self.beyond.push(topic, records);
+            return Ok(());
+        }
+        let on_time = if again {
+            self.corrections.take_again(topic, records)
+        } else {
+            self.corrections.sort_out(topic, records, self.given)
+        };
+        let first = self.names.first().cloned().unwrap_or_default();
+        if let Some(records) = on_time.map_err(|error| failed(&first)(error.into()))? {
+            self.tray.push(topic, &records);
+        }
+        Ok(())
     }
 
     /// Takes admitted rows that lie beyond the point to which everything is being brought.
@@ -206,52 +229,73 @@ impl Group {
 
     /// How many rows wait to be taken.
     pub(crate) fn waiting(&self) -> usize {
-        self.tray.rows
+        self.tray.rows + self.corrections.rows()
     }
 
-    /// As `group`, where something is due of it at the watermark `merged`. While it waits for topics that are `unread`
-    /// after a restart, that is only where its tray is full.
-    pub(crate) fn due(&self, group: usize, merged: EventTime, unread: &BTreeSet<Topic>) -> Option<Due> {
-        let is_due = if self.is_rebuilding() {
+    /// As `group`, where something is due of it at `now` and the watermark `merged`. While it waits for topics that are
+    /// `unread` after a restart, that is only where its tray is full.
+    pub(crate) fn due(
+        &mut self,
+        group: usize,
+        merged: EventTime,
+        now: EventTime,
+        unread: &BTreeSet<Topic>,
+    ) -> Option<Due> {
+        if self.is_lent {
+            return None;
+        }
+        let is_due = self.has_more(merged, unread);
+        let may_correct = !self.is_rebuilding() && matches!(self.point, Point::Open);
+        let corrects = may_correct && self.corrections.weigh(now, !is_due);
+        (is_due || corrects).then_some(Due { group, is_urgent: self.is_urgent })
+    }
+
+    /// Whether there is anything that it has not given or taken, however late.
+    pub(crate) fn owes(&self, merged: EventTime, unread: &BTreeSet<Topic>) -> bool {
+        let is_late = !self.is_rebuilding() && !self.corrections.is_empty();
+        !self.is_lent && (is_late || self.has_more(merged, unread))
+    }
+
+    fn has_more(&self, merged: EventTime, unread: &BTreeSet<Topic>) -> bool {
+        if self.is_rebuilding() {
             self.topics.is_disjoint(unread) || self.tray.rows >= FULL_TRAY
         } else {
             !self.is_settled(merged)
-        };
-        (is_due && !self.is_lent).then_some(Due { group, is_urgent: self.is_urgent })
-    }
-
-    fn errand(&self, until: &Until, unread: &BTreeSet<Topic>) -> Errand {
-        match self.rebuilding_to {
-            None => Errand::Give(until.clone()),
-            Some(_) if !self.topics.is_disjoint(unread) => Errand::Take,
-            Some(merged) => {
-                Errand::Rebuild(Until { merged, watermark: merged, known: merged, ..until.clone() })
-            }
         }
     }
 
-    /// Runs its queries in place.
+    fn errand(&self, until: &Until, unread: &BTreeSet<Topic>, corrects: bool) -> Errand {
+        let until = Until { held: self.corrections.earliest(), ..until.clone() };
+        match self.rebuilding_to {
+            None if corrects => Errand::Correct(until),
+            None => Errand::Give(until),
+            Some(_) if !self.topics.is_disjoint(unread) => Errand::Take,
+            Some(merged) => Errand::Rebuild(Until { merged, watermark: merged, known: merged, ..until }),
+        }
+    }
+
+    /// Runs its queries in place. What came late is corrected along with all else, as each query tells once.
     pub(crate) fn run(
         &mut self,
         until: &Until,
         unread: &BTreeSet<Topic>,
         effects: &mut Effects,
     ) -> Result<(), StreamError> {
-        let errand = self.errand(until, unread);
-        self.members.run(&std::mem::take(&mut self.tray), &errand, effects)?;
+        let mut tray = if self.is_rebuilding() { Tray::default() } else { self.corrections.take() };
+        tray.append(std::mem::take(&mut self.tray));
+        let errand = self.errand(until, unread, false);
+        self.members.run(&tray, &errand, effects)?;
         self.note(&errand);
         Ok(())
     }
 
     /// Lends its queries, as `group`.
     pub(crate) fn lend(&mut self, group: usize, until: &Until, unread: &BTreeSet<Topic>) -> Loan {
+        let corrects = self.corrections.are_due();
+        let tray = if corrects { self.corrections.take() } else { std::mem::take(&mut self.tray) };
+        let (due, errand) = (Due { group, is_urgent: self.is_urgent }, self.errand(until, unread, corrects));
         self.is_lent = true;
-        Loan {
-            due: Due { group, is_urgent: self.is_urgent },
-            errand: self.errand(until, unread),
-            members: std::mem::take(&mut self.members),
-            tray: std::mem::take(&mut self.tray),
-        }
+        Loan { due, errand, members: std::mem::take(&mut self.members), tray }
     }
 
     fn receive(&mut self, members: Members, errand: &Errand) {
@@ -263,15 +307,17 @@ impl Group {
     /// Notes that an errand is done.
     fn note(&mut self, errand: &Errand) {
         match errand {
-            Errand::Take => {}
+            Errand::Take | Errand::Correct(_) => {}
             Errand::Rebuild(until) => {
                 self.given = until.merged;
                 self.rebuilding_to = None;
+                self.corrections.have_been_read();
                 // Nothing came meanwhile that was given before: its topics had been read.
                 self.tray = std::mem::take(&mut self.beyond);
             }
             Errand::Give(until) => self.given = self.given.max(until.merged),
         }
+        self.corrections.note(self.members.has_looked_at, matches!(errand, Errand::Correct(_)));
         self.uncorrected = self.members.queries.iter().map(Query::uncorrected).collect();
         if let Some(earliest) = &mut self.earliest {
             let found = |topic: &Topic| Some((*topic, self.members.earliest(*topic)?));
@@ -311,9 +357,9 @@ impl Group {
     /// results are corrected for `horizon`: rows before this are not.
     pub(crate) fn floor(&self, topic: Topic, watermark: EventTime, horizon: Duration) -> EventTime {
         let span = Duration::from_micros(u64::try_from(self.span).unwrap_or(0));
-        let looked_back_to = watermark - horizon - span;
+        let open = (watermark - horizon).min(self.corrections.earliest().unwrap_or(EventTime::MAX));
+        let looked_back_to = open - span;
         let Some(earliest) = &self.earliest else { return looked_back_to };
-        let open = watermark - horizon;
         earliest.get(&topic).map_or(open, |earliest| open.min(*earliest)).max(looked_back_to)
     }
 
@@ -327,25 +373,6 @@ impl Group {
             silences.drop_before(floor);
         }
     }
-}
-
-/// What keeps queries together.
-#[derive(PartialEq, Eq)]
-enum Bond {
-    Silences,
-    Rule(Arc<str>),
-    View(Arc<str>),
-}
-
-fn rule_of(query: &Query) -> Option<Arc<str>> {
-    match &query.told {
-        Told::Rule(rule) => Some(Arc::clone(&rule.name)),
-        Told::View(_) => None,
-    }
-}
-
-fn reads_absence(query: &Query) -> bool {
-    query.sources.iter().any(|source| matches!(source, Source::Absence(_)))
 }
 
 pub(crate) fn failed(query: &Arc<str>) -> impl Fn(DataFusionError) -> StreamError {

@@ -12,7 +12,7 @@ use crate::shard::Shard;
 /// So many small batches in a row are joined to one: a batch has a price of its own whenever rows are looked for.
 const MANY: usize = 32;
 /// Batches with so many rows are not joined any more.
-const LARGE: usize = 4_096;
+const LARGE: usize = 65_536;
 /// Nor are batches whose rows would lie further apart than such a share of what is kept: a batch is dropped as a whole.
 const SHARE: i64 = 16;
 /// Unless there are so many.
@@ -37,6 +37,8 @@ impl Sum for Stored {
 #[derive(Debug)]
 pub(crate) struct Kept {
     fresh: Batches,
+    /// Rows that came late. Among the others they would make batches wide, and every run would look for its rows in them.
+    late: Batches,
     /// What is left of older ones.
     rest: Batches,
 }
@@ -56,21 +58,28 @@ impl Kept {
     /// For rows that are kept for `span`, in microseconds.
     pub(crate) fn new(span: i64) -> Self {
         let none = || Batches { batches: Vec::new(), width: (span / SHARE).max(1) };
-        Self { fresh: none(), rest: none() }
+        Self { fresh: none(), late: Batches { batches: Vec::new(), width: i64::MAX }, rest: none() }
     }
 
     pub(crate) fn push(&mut self, passed: Passed) -> Result<()> {
-        self.fresh.push(passed)
+        let from = passed.latest.saturating_sub(self.fresh.width);
+        if passed.earliest >= from {
+            return self.fresh.push(passed);
+        }
+        if let Some(late) = passed.between(i64::MIN, from.saturating_sub(1))? {
+            self.late.push(late)?;
+        }
+        passed.between(from, i64::MAX)?.map_or(Ok(()), |rest| self.fresh.push(rest))
     }
 
     fn all(&self) -> impl Iterator<Item = &Passed> {
-        self.rest.batches.iter().chain(&self.fresh.batches).map(|(batch, _)| batch)
+        let batches = [&self.rest, &self.late, &self.fresh].map(|batches| &batches.batches);
+        batches.into_iter().flatten().map(|(batch, _)| batch)
     }
 
     /// The kept rows with `from <= time <= to`, in microseconds.
     pub(crate) fn between(&self, from: i64, to: i64) -> Result<Vec<RecordBatch>> {
-        let parts = self.all().map(|batch| batch.between(from, to));
-        parts.filter_map(Result::transpose).map(|part| Ok(part?.rows)).collect()
+        self.all().map(|batch| batch.rows_between(from, to)).filter_map(Result::transpose).collect()
     }
 
     /// Those of them that belong to the shards in `among`.
@@ -93,7 +102,7 @@ impl Kept {
 
     /// Drops what lies before `floor`, in microseconds.
     pub(crate) fn drop_before(&mut self, floor: i64) {
-        for batches in [&mut self.rest, &mut self.fresh] {
+        for batches in [&mut self.rest, &mut self.late, &mut self.fresh] {
             batches.batches.retain(|(batch, _)| batch.latest >= floor);
         }
     }
@@ -101,9 +110,11 @@ impl Kept {
     /// Drops of what lies before `floor`, in microseconds, and was not asked about before, the rows of the shards that
     /// are not `needed`.
     pub(crate) fn thin(&mut self, floor: i64, needed: impl Fn(Shard) -> bool) -> Result<()> {
-        for (batch, _) in self.fresh.batches.extract_if(.., |(batch, _)| batch.latest < floor) {
-            if let Some(rest) = batch.of_shards(&needed)? {
-                self.rest.push(rest)?;
+        for batches in [&mut self.late, &mut self.fresh] {
+            for (batch, _) in batches.batches.extract_if(.., |(batch, _)| batch.latest < floor) {
+                if let Some(rest) = batch.of_shards(&needed)? {
+                    self.rest.push(rest)?;
+                }
             }
         }
         Ok(())

@@ -119,7 +119,7 @@ impl Lanes {
         self.0.iter().for_each(|scan| scan.feed.slot.fill(Vec::new()));
     }
 
-    #[cfg(test)]
+    /// How many rows the slots hold.
     pub(crate) fn rows_in_slots(&self) -> usize {
         self.0.iter().map(|scan| scan.feed.slot.rows()).sum()
     }

@@ -49,7 +49,7 @@ mod spec;
 mod stocks;
 
 pub use absence::AbsenceSnapshot;
-pub use checkpoint::{Checkpoint, Resumption};
+pub use checkpoint::{Awaiting, Checkpoint, Resumption};
 pub use effects::{Effects, ViewRows};
 pub use engine::{Engine, EngineConfig, Input, Registry};
 pub use error::{Refusal, StreamError};

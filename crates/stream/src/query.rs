@@ -40,6 +40,8 @@ pub(crate) struct Grounds<'a> {
     pub(crate) silences: &'a BTreeMap<Topic, Silences>,
     /// Silences are seen up to here.
     pub(crate) known: EventTime,
+    /// The time of the earliest row that waits outside to correct something.
+    pub(crate) held: Option<EventTime>,
 }
 
 /// A planned query with its state.
@@ -121,6 +123,22 @@ impl Query {
             Operator::Filter(query) => query.advance(),
             Operator::Panes(query) => query.advance(watermark.micros()),
             Operator::Lookback(query) => query.advance(watermark.micros(), grounds),
+        }
+    }
+
+    /// Gives what the rows correct that came since, and nothing beyond what was given.
+    pub(crate) fn correct(&mut self, grounds: Grounds<'_>) -> Result<Option<Changes>> {
+        match &mut self.operator {
+            Operator::Filter(_) | Operator::Panes(_) => Ok(None),
+            Operator::Lookback(query) => query.correct(grounds),
+        }
+    }
+
+    /// How many rows its runs have looked at; 0 where it keeps none.
+    pub(crate) fn looked_at(&self) -> u64 {
+        match &self.operator {
+            Operator::Filter(_) | Operator::Panes(_) => 0,
+            Operator::Lookback(query) => query.looked_at,
         }
     }
 

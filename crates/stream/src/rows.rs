@@ -94,6 +94,15 @@ impl Changes {
         Self { rows, withdrawn }
     }
 
+    /// Those of `parts`, which are about different rows; `None` where they are none.
+    pub(crate) fn joined(parts: &[Self]) -> Result<Option<Self>, ArrowError> {
+        let Some(first) = parts.first() else { return Ok(None) };
+        let schema = first.rows.schema();
+        let rows = concat_batches(&schema, parts.iter().map(|part| &part.rows))?;
+        let withdrawn = concat_batches(&schema, parts.iter().map(|part| &part.withdrawn))?;
+        Ok(Some(Self { rows, withdrawn }))
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.rows.num_rows() == 0 && self.withdrawn.num_rows() == 0
     }
@@ -145,17 +154,17 @@ fn between(from: i64, to: i64) -> std::ops::Range<(i64, Encoded)> {
 
 impl Emitted {
     /// Makes `fresh` what holds for result times within `ranges`, which lie apart, and returns what that changes.
-    /// `at` is the column of the result time, which every row has there. With `among`, the shard of each fresh row and
-    /// the shards that were looked at, it holds for those shards alone.
+    /// `at` is the column of the result time, which every row has there. Of the `shards` of each fresh row those that were
+    /// looked at may be given: it holds for them alone.
     pub(crate) fn replace(
         &mut self,
         fresh: &RecordBatch,
         at: usize,
         key: &[usize],
         ranges: &[(i64, i64)],
-        among: Option<(&[Shard], &FxHashSet<Shard>)>,
+        (shards, among): (Option<&[Shard]>, Option<&FxHashSet<Shard>>),
     ) -> Result<Changes, ArrowError> {
-        let was_looked_at = |shard: &Shard| among.is_none_or(|(_, touched)| touched.contains(shard));
+        let was_looked_at = |shard: &Shard| among.is_none_or(|touched| touched.contains(shard));
         let times = micros(fresh.column(at))?;
         let (encoded, keys) = (encode_all(fresh)?, encode(fresh, key)?);
         let mut now = BTreeMap::new();
@@ -181,7 +190,7 @@ impl Emitted {
         // What was looked at and given before must not stay in memory for the sake of what is new.
         let batch = Arc::new(rows.clone());
         for (place, (id, (key, row))) in now.into_iter().enumerate() {
-            let shard = among.map_or(0, |(shards, _)| shards[row]);
+            let shard = shards.map_or(0, |shards| shards[row]);
             self.rows.insert(id, Given { key, batch: Arc::clone(&batch), row: place, shard });
         }
         Ok(Changes { rows, withdrawn: gathered(&withdrawn, &fresh.schema())? })

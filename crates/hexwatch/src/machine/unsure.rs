@@ -245,7 +245,12 @@ mod tests {
     fn restarted(log: &[Alarm], told: u64, doubts: BTreeMap<AlarmId, Doubt>) -> (Book, Unsure) {
         let around = |_: Cell| Surroundings::default();
         let mut book = Book::replay(Settings::default(), around, log).unwrap();
-        let engine = Checkpoint { watermark: None, partitions: Vec::new(), absences: Vec::new() };
+        let engine = Checkpoint {
+            watermark: None,
+            partitions: Vec::new(),
+            absences: Vec::new(),
+            corrections: Vec::new(),
+        };
         let told = Some(BTreeMap::from([("s".to_owned(), told)]));
         let last = State { engine, devices: book.device_states(), told, unsure: doubts, has_gap: false };
         let unsure = Unsure::after(log, Some(&last), |_| true);

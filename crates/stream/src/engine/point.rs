@@ -114,9 +114,7 @@ impl Engine {
     /// Takes chunks of what lies beyond the point until they have `most` rows. Rules that speak ahead have them.
     fn take_piece(&mut self, most: usize, effects: &mut Effects) -> Result<(), StreamError> {
         let hand = |group: &mut Group, topic, records: &_| {
-            if !group.speaks_ahead() {
-                group.take(topic, records, false);
-            }
+            if group.speaks_ahead() { Ok(()) } else { group.take(topic, records, false) }
         };
         let mut taken = 0;
         while taken < most
@@ -148,6 +146,7 @@ impl Engine {
             watermark: self.watermark(),
             partitions: self.places.iter().filter_map(resumption).collect(),
             absences: self.groups.iter().flat_map(Group::snapshots).collect(),
+            corrections: self.groups.iter().filter_map(Group::corrections).collect(),
         })
     }
 
@@ -163,7 +162,7 @@ impl Engine {
             self.tell_rows_ahead(rows.clone(), effects)?;
             for group in self.groups.iter_mut().filter(|group| group.speaks_ahead()) {
                 if self.stage == Stage::Reopening {
-                    group.take(topic, &rows.records, false);
+                    group.take(topic, &rows.records, false)?;
                 } else {
                     group.take_beyond(topic, &rows.records);
                 }

@@ -56,7 +56,7 @@ impl Engine {
     pub fn restore(&mut self, checkpoint: Checkpoint) {
         let watermark = checkpoint.watermark.unwrap_or(EventTime::MIN);
         for group in &mut self.groups {
-            group.restore(watermark, &checkpoint.absences);
+            group.restore(watermark, &checkpoint);
         }
         // No further than was given: a partition that held the watermark back then may be idle by now.
         self.watermarks.resume(watermark);

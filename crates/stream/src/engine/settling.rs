@@ -36,11 +36,8 @@ impl Engine {
     pub fn due(&mut self, now: EventTime) -> Vec<Due> {
         self.merge(now);
         let (merged, unread) = (self.watermarks.merged(), self.unread());
-        self.groups
-            .iter()
-            .enumerate()
-            .filter_map(|(number, group)| group.due(number, merged, &unread))
-            .collect()
+        let groups = self.groups.iter_mut().enumerate();
+        groups.filter_map(|(number, group)| group.due(number, merged, now, &unread)).collect()
     }
 
     /// Lends what is due. `None` where it is not there.
@@ -106,9 +103,9 @@ impl Engine {
         let horizon = self.config.correction_horizon;
         if self.finished {
             let known = self.watermarks.latest().unwrap_or(EventTime::MIN).max(merged);
-            return Until { merged, watermark: EventTime::MAX, known, lateness, horizon };
+            return Until { merged, watermark: EventTime::MAX, known, lateness, horizon, held: None };
         }
-        Until { merged, watermark: merged, known: merged, lateness, horizon }
+        Until { merged, watermark: merged, known: merged, lateness, horizon, held: None }
     }
 
     /// Tells how far every query has given, where that has moved.
@@ -132,7 +129,7 @@ fn settle_one(
 ) -> Result<(), StreamError> {
     let is_last = until.watermark > until.merged;
     // What lies beyond a point that others are still brought to is given by those to whom it is lent, apart from the rest.
-    while !group.has_passed() && group.due(0, until.merged, unread).is_some() {
+    while !group.has_passed() && group.owes(until.merged, unread) {
         group.run(until, unread, effects)?;
     }
     if is_last && !group.is_rebuilding() { group.run(until, unread, effects) } else { Ok(()) }

@@ -22,6 +22,8 @@ pub(super) struct Members {
     pub(super) queries: Vec<Query>,
     pub(super) silences: BTreeMap<Topic, Silences>,
     stocks: Stocks,
+    /// How many rows the last run looked at.
+    pub(super) has_looked_at: u64,
 }
 
 /// Admitted rows on their way to a group.
@@ -57,6 +59,8 @@ pub(crate) struct Until {
     pub(crate) lateness: Duration,
     /// For how long results are corrected.
     pub(crate) horizon: Duration,
+    /// The time of the earliest row that waits to correct something.
+    pub(crate) held: Option<EventTime>,
 }
 
 impl Until {
@@ -67,6 +71,11 @@ impl Until {
             Some(lateness) if is_moment => self.watermark + self.lateness - lateness,
             _ => self.watermark,
         }
+    }
+
+    /// The watermark that decides what is kept, where a query's own is `watermark`.
+    fn for_keeping(&self, watermark: EventTime) -> EventTime {
+        self.held.map_or(watermark, |held| watermark.min(held + self.horizon))
     }
 }
 
@@ -86,6 +95,8 @@ pub(super) enum Errand {
     Take,
     /// To give once more what was given before it, up to this watermark, to nobody.
     Rebuild(Until),
+    /// To correct what was given, by rows that came late.
+    Correct(Until),
     /// To give what is due.
     Give(Until),
 }
@@ -155,7 +166,7 @@ impl Members {
             Operator::Filter(_) | Operator::Panes(_) => None,
         });
         let stocks = Stocks::of(lookbacks);
-        Self { queries, silences, stocks }
+        Self { queries, silences, stocks, has_looked_at: 0 }
     }
 
     /// The same before the first row.
@@ -168,28 +179,56 @@ impl Members {
                 .map(|(topic, silences)| (topic, silences.renewed()))
                 .collect(),
             stocks: self.stocks.renewed(),
+            has_looked_at: 0,
         }
     }
 
-    /// Takes the rows of `tray`, then does its errand.
+    /// Takes the rows of `tray`, then does its errand. Each query tells once: what a run gives it does not take back.
     pub(super) fn run(
         &mut self,
         tray: &Tray,
         errand: &Errand,
         effects: &mut Effects,
     ) -> Result<(), StreamError> {
+        let before = self.looked_at();
         for (topic, records) in &tray.batches {
             self.take(*topic, records)?;
         }
         match errand {
-            Errand::Take => Ok(()),
-            Errand::Rebuild(until) => self.give_again(until, effects),
-            Errand::Give(until) => self.give(until, effects),
+            Errand::Take => {}
+            Errand::Rebuild(until) => self.give_again(until, effects)?,
+            Errand::Correct(until) => self.correct(until, effects)?,
+            Errand::Give(until) => self.give(until, effects)?,
         }
+        self.has_looked_at = self.looked_at() - before;
+        Ok(())
+    }
+
+    fn looked_at(&self) -> u64 {
+        self.queries.iter().map(Query::looked_at).sum()
+    }
+
+    /// Gives anew what the rows change that came, and nothing beyond what was given.
+    fn correct(&mut self, until: &Until, effects: &mut Effects) -> Result<(), StreamError> {
+        let (stocks, silences) = (&self.stocks, &self.silences);
+        let grounds = Grounds { stocks, silences, known: until.known, held: until.held };
+        for query in &mut self.queries {
+            let told = query.correct(grounds).map_err(failed(&query.name))?;
+            if let Some(changes) = told {
+                tell(query, changes, effects)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What errors say that belong to no single query.
+    fn first_name(&self) -> Arc<str> {
+        self.queries.first().map(|query| Arc::clone(&query.name)).unwrap_or_default()
     }
 
     fn give(&mut self, until: &Until, effects: &mut Effects) -> Result<(), StreamError> {
-        let grounds = Grounds { stocks: &self.stocks, silences: &self.silences, known: until.known };
+        let (stocks, silences) = (&self.stocks, &self.silences);
+        let grounds = Grounds { stocks, silences, known: until.known, held: until.held };
         for query in &mut self.queries {
             let own = until.for_lateness(query.lateness);
             let told = query.advance(own, grounds).map_err(failed(&query.name))?;
@@ -197,8 +236,8 @@ impl Members {
                 tell(query, changes, effects)?;
             }
         }
-        let watermark = |lateness| until.for_lateness(lateness).micros();
-        let first = self.queries.first().map(|query| Arc::clone(&query.name)).unwrap_or_default();
+        let watermark = |lateness| until.for_keeping(until.for_lateness(lateness)).micros();
+        let first = self.first_name();
         let parts: Vec<_> = self.queries.iter().flat_map(Query::parts).collect();
         self.stocks.drop_before(watermark, &parts).map_err(failed(&first))
     }
@@ -208,7 +247,7 @@ impl Members {
     fn give_again(&mut self, until: &Until, effects: &mut Effects) -> Result<(), StreamError> {
         let mut again = Effects::default();
         self.give(until, &mut again)?;
-        let from = until.merged - until.horizon;
+        let from = until.for_keeping(until.merged) - until.horizon;
         effects.recalled.extend(again.hits.into_iter().filter(|hit| hit.at >= from));
         Ok(())
     }
@@ -217,7 +256,7 @@ impl Members {
         for query in &mut self.queries {
             query.take(topic, records).map_err(failed(&query.name))?;
         }
-        let first = self.queries.first().map(|query| Arc::clone(&query.name)).unwrap_or_default();
+        let first = self.first_name();
         for arrival in self.stocks.take(topic, records).map_err(failed(&first))? {
             self.queries.iter_mut().for_each(|query| query.note(&arrival));
         }

@@ -2,6 +2,7 @@
 //! The engine over whole streams: the same rows live as over history, whatever the order, the batching
 //! and the restarts.
 
+mod corrections;
 mod duplicates;
 mod equality;
 mod files;
