@@ -29,7 +29,7 @@
 -- all is quiet matters for 6 min, and is not kept for longer.
 WITH reports AS (
   SELECT
-    i.id, i.site, i.device, i.cell, i.lon, i.lat, i."time", i.status, i.state, i.result,
+    i.id, i.source, i.site, i.device, i.cell, i.lon, i.lat, i."time", i.status, i.state, i.result,
     CASE WHEN coalesce(i.property, d."type") IN ('smoke_obscuration', 'smoke') THEN 'smoke' ELSE 'heat' END AS sense,
     i.result - min(i.result) OVER (
       PARTITION BY i.site, i.device, i.property ORDER BY i."time"
@@ -53,11 +53,18 @@ judged AS (
     CASE WHEN state IS NULL THEN sense = 'heat' AND result IS NOT NULL ELSE state = 'normal' END AS is_quiet
   FROM reports
 ),
+ranked AS (
+  SELECT *, CASE WHEN is_active THEN '0' ELSE '1' END || id || '/' || source AS rank FROM judged
+),
 marked AS (
   SELECT
     *,
-    row_number() OVER (PARTITION BY "time", site, device, sense ORDER BY is_active DESC, id) AS same_instant
-  FROM judged
+    -- Of reports of one instant one counts: an active one before a quiet one, then by what names it. A row_number by
+    -- instant would do, with a partition for each row.
+    min(rank) OVER (
+      PARTITION BY site, device, sense ORDER BY "time" RANGE BETWEEN CURRENT ROW AND CURRENT ROW
+    ) AS first_of_instant
+  FROM ranked
   WHERE is_active OR is_quiet
 ),
 followed AS (
@@ -72,7 +79,7 @@ followed AS (
       RANGE BETWEEN $settled PRECEDING AND INTERVAL '1 millisecond' PRECEDING
     ) AS quiet_before
   FROM marked
-  WHERE same_instant = 1
+  WHERE rank = first_of_instant
 ),
 compared AS (
   SELECT
