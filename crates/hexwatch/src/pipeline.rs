@@ -7,7 +7,8 @@
 //! - `engine` takes events and requests, steps, and writes the alarm log before anybody hears of an alarm;
 //! - `queries` runs the queries that look at many rows, one loan at a time (`loans`), each at its own pace (`pace`), and
 //!   `urgent-queries` those that a life may hang on; rows that come meanwhile wait in the engine, and are no more than
-//!   the ledger holds, or some times as many while a restart lets the urgent ones go first;
+//!   the ledger holds, or some times as many while a restart lets the urgent ones go first. Some thousands of late ones
+//!   among them wait for one another (`group::corrections` of `stream`);
 //! - `requests` holds what people ask of alarms; a full queue makes their request wait;
 //! - `commits` holds one commit; while the history is busy, or everything is brought to a commit's point, rows gather,
 //!   and beyond twice a commit's size (`spacing`) the readers wait, those of safety topics last;
