@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hexwatch::machine::{Effect, Machine, Parts, Scores, Scoring};
+use hexwatch::machine::{Effect, Machine, Parts, RowShape, Scores, Scoring};
 use hexwatch_alarm::{Book, Settings, Surroundings};
 use hexwatch_contract::site::{Place, Places};
 use hexwatch_contract::{Account, Cell, EventTime, ManualClock, Partition, Topic};
@@ -91,7 +91,7 @@ fn machine() -> Machine {
             Surroundings::default()
         }),
         scoring: Scoring::by(scores),
-        view_keys: files.iter().map(|file| (Arc::from(file.name.as_str()), file.key.clone())).collect(),
+        shapes: Arc::new(files.iter().map(|file| (file.name.as_str().into(), RowShape::of(file))).collect()),
         kept: Topic::ALL.into(),
         told_until: BTreeMap::new(),
         default_site: "default".to_owned(),

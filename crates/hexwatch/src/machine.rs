@@ -6,17 +6,20 @@
 //!
 //! - an alarm's change is in its log, synced, before anybody hears of it;
 //! - rows gather in the ledger, and leave it together with the place in the records that they follow from;
+//! - the key of a row that goes to Kafka is on the disk, synced, before it goes there;
 //! - what went to Kafka is delivered before a commit says that its records are done: see [`Machine::commit`].
 
 mod device_states;
 mod effect;
 mod ledger;
+mod row_keys;
 mod scores;
 mod scoring;
 mod state;
+mod unconfirmed;
 mod unsure;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,11 +27,12 @@ use anyhow::Result;
 use hexwatch_alarm::{Action, Book};
 use hexwatch_contract::alarm::{Alarm, AlarmId, RuleHit, State as AlarmState};
 use hexwatch_contract::{Chunk, DeadLetter, EventTime, Offsets, Partition, Topic};
-use hexwatch_history::Commit;
+use hexwatch_history::{Commit, Told};
 use hexwatch_stream::{Due, Effects, Engine, Input, Loan, Output, Returned, ViewRows};
 
 pub use device_states::signs_of_life;
 pub use effect::Effect;
+pub use row_keys::{RowShape, RowShapes};
 pub use scores::Scores;
 pub use scoring::Scoring;
 pub use state::State;
@@ -36,6 +40,7 @@ pub use state::State;
 use device_states::device_states;
 use effect::tell;
 use ledger::{Ledger, weight_of};
+use unconfirmed::Unconfirmed;
 use unsure::Unsure;
 
 /// What a machine is made of.
@@ -46,8 +51,8 @@ pub struct Parts {
     pub book: Book,
     /// The scorer of risk, where risk is scored.
     pub scoring: Scoring,
-    /// The columns that identify a row of each query.
-    pub view_keys: BTreeMap<Arc<str>, Vec<String>>,
+    /// What identifies a row of each query.
+    pub shapes: Arc<RowShapes>,
     /// The topics whose records are kept as rows of history.
     pub kept: BTreeSet<Topic>,
     /// Dead letters below these offsets were told before a restart.
@@ -71,6 +76,12 @@ pub struct Machine {
     told_until: Offsets,
     default_site: String,
     unsure: Unsure,
+    shapes: Arc<RowShapes>,
+    /// The views whose rows only grow: a restart finds each again, or more of it.
+    growing: BTreeSet<Arc<str>>,
+    unconfirmed: Unconfirmed,
+    /// What views tell Kafka of now belongs to this commit's rows, or is told again after it.
+    generation: u64,
     /// Up to here all that follows has been told; at first where the watermark began.
     told: Option<EventTime>,
 }
@@ -79,12 +90,18 @@ impl Machine {
     /// A machine that has taken no step.
     #[must_use]
     pub fn new(parts: Parts) -> Self {
+        let grows = |view: &&Arc<str>| parts.engine.only_grows(view);
+        let growing = parts.shapes.keys().filter(grows).cloned().collect();
         Self {
+            growing,
             scoring_waits: parts.scoring.waits_for_more(&parts.engine),
             engine: parts.engine,
             book: parts.book,
             scoring: parts.scoring,
-            ledger: Ledger::new(parts.view_keys, parts.kept),
+            ledger: Ledger::new(Arc::clone(&parts.shapes), parts.kept),
+            shapes: parts.shapes,
+            unconfirmed: Unconfirmed::default(),
+            generation: 0,
             waiting_letters: Vec::new(),
             waiting_weight: 0,
             told_until: parts.told_until,
@@ -95,9 +112,12 @@ impl Machine {
     }
 
     /// What a start owes to Kafka: of the log's `changes`, those that it may lack. Who has one already knows it by its
-    /// `seq`. To be called once, before the first step.
+    /// `seq`. `told` are the rows of views that were [noted](Effect::Publish) in the generation of the `last` commit and
+    /// later. To be called once, before the first step.
     #[must_use]
-    pub fn begin(&mut self, changes: &[Alarm], last: Option<&State>) -> Vec<Effect> {
+    pub fn begin(&mut self, changes: &[Alarm], told: Vec<Told>, last: Option<&State>) -> Vec<Effect> {
+        self.generation = last.map_or(0, |state| state.generation);
+        self.unconfirmed = Unconfirmed::after(told, last, &self.shapes);
         self.unsure = Unsure::after(changes, last, |rule| self.engine.runs(rule));
         self.unsure.unsettle(&mut self.book, changes);
         let is_there = |change: &Alarm| last.is_some_and(|state| state.has_told(&change.site, change.seq));
@@ -227,6 +247,13 @@ impl Machine {
         Ok(Some((commit, effects)))
     }
 
+    /// What is noted of told rows in generations before this is covered, where a commit was handed over and no more than one
+    /// waits while another is made.
+    #[must_use]
+    pub fn covered_before(&self) -> u64 {
+        self.generation.saturating_sub(2)
+    }
+
     /// Whether rows that have waited for a commit are still to be taken, before the next one may begin.
     #[must_use]
     pub fn is_reopening(&self) -> bool {
@@ -250,7 +277,16 @@ impl Machine {
         let Some(engine) = self.engine.checkpoint() else { return Ok(None) };
         let unsure = self.unsure.doubts(&mut self.book, now);
         let told = Some(self.book.latest_seq().clone());
-        let state = State { engine, devices: self.book.device_states(), told, unsure, has_gap: false };
+        self.generation += 1;
+        let state = State {
+            engine,
+            devices: self.book.device_states(),
+            told,
+            unsure,
+            generation: self.generation,
+            unconfirmed: self.unconfirmed.keys().clone(),
+            has_gap: false,
+        };
         let commit = self.ledger.take(&state)?;
         let settled = self.unsure.settle(&mut self.book, self.engine.given_until(), now);
         Ok(Some((commit, tell(settled))))
@@ -347,11 +383,16 @@ impl Machine {
         changes.extend(revised);
         let mut effects = tell(changes);
         effects.extend(stepped.accounts.iter().map(|(topic, account)| Effect::Account(*topic, *account)));
+        for rebuilt in stepped.rebuilt {
+            let again = self.unconfirmed.rebuilt(&rebuilt, &self.shapes)?;
+            effects.extend(again.into_iter().map(|rows| Effect::Publish(Some(self.generation), rows)));
+        }
         for rows in stepped.rows {
             effects.extend(self.view(rows)?);
         }
         stepped.admitted.iter().for_each(|batch| self.scoring.hear(&batch.records));
         if let Some(watermark) = stepped.watermark {
+            effects.extend(self.unconfirmed.passed(watermark));
             effects.push(Effect::Watermark(watermark));
             self.told = Some(watermark);
         }
@@ -375,7 +416,11 @@ impl Machine {
                 self.ledger.view(&rows)?;
                 Ok(None)
             }
-            Output::Topic => Ok(Some(Effect::Publish(rows))),
+            Output::Topic => {
+                self.unconfirmed.note(&rows, &self.shapes)?;
+                let is_noted = !self.growing.contains(&rows.view);
+                Ok(Some(Effect::Publish(is_noted.then_some(self.generation), rows)))
+            }
             Output::None => Ok(None),
         }
     }

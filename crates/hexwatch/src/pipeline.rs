@@ -56,7 +56,7 @@ use hexwatch_contract::audit::Audit;
 use hexwatch_contract::site::Places;
 use hexwatch_contract::{Account, Cell, Clock, EventTime, ManualClock, SystemClock, Topic};
 use hexwatch_grid::Site;
-use hexwatch_history::{Fsync, History, Resume};
+use hexwatch_history::{Fsync, History, Resume, ToldRows};
 use hexwatch_ingest::{Brokers, Publisher};
 use hexwatch_server::{About, Accounts, AppState, Limits, Live, Metrics, check_listen};
 use hexwatch_stream::Checkpoint;
@@ -162,13 +162,15 @@ async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
         engine: parts.engine,
         book,
         scoring: parts.scoring,
-        view_keys: parts.view_keys.clone(),
+        shapes: Arc::clone(&parts.shapes),
         kept: plan.config.history.keep.iter().copied().collect(),
         told_until: resume.offsets.clone(),
         default_site: site_name(&ground.site),
     });
     ground.live.restore_alarms(history.alarms.last_seqs(), machine.standing());
-    let owed = machine.begin(&changes, state.as_ref());
+    let told_rows = ToldRows::open(&data_dir.join("told_rows"), Arc::new(Fsync))?;
+    let told = told_rows.read(state.as_ref().map_or(0, |state| state.generation))?;
+    let owed = machine.begin(&changes, told, state.as_ref());
     drop(changes);
     crash.reach(Own::BeforeRebuild);
     let (intake, events) = read(&plan, &ground, checkpoint, Incarnation::left_by(&resume)?, &stop)?;
@@ -183,7 +185,8 @@ async fn run_stages(plan: Plan, stop: CancellationToken) -> Result<Report> {
         wall_clock: Arc::clone(&ground.wall),
         sources: parts.sources,
         ends: plan.until_end.then(Ends::default),
-        view_keys: parts.view_keys,
+        shapes: parts.shapes,
+        told_rows,
         spacing: spacing_of(&plan.config),
         totals: BTreeMap::new(),
         alarm_changes: 0,

@@ -27,6 +27,7 @@ mod table;
 mod table_name;
 mod tables;
 mod takeover;
+mod told_rows;
 mod writer;
 
 #[cfg(test)]
@@ -57,4 +58,5 @@ pub use plan::{Part, Plan};
 pub use reader::Reader;
 pub use table_name::TableName;
 pub use takeover::{Behind, Duty, RecoveryReport, Takeover};
+pub use told_rows::{Told, ToldRows, ToldRowsError};
 pub use writer::Writer;

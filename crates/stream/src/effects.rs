@@ -31,6 +31,8 @@ pub struct Effects {
     pub recalled: Vec<RuleHit>,
     /// What views gave.
     pub rows: Vec<ViewRows>,
+    /// What views had given before a restart to a topic. It is told again only where something else was told since.
+    pub rebuilt: Vec<Rebuilt>,
     /// Up to here every query has given, where that has moved.
     pub watermark: Option<EventTime>,
     /// The merged watermark, where it moved. Up to here the queries have given whose rows wait for nothing; the others
@@ -53,6 +55,7 @@ impl Effects {
         self.withdrawn_hits.extend(later.withdrawn_hits);
         self.recalled.extend(later.recalled);
         self.rows.extend(later.rows);
+        self.rebuilt.extend(later.rebuilt);
         self.watermark = later.watermark.or(self.watermark);
         self.filtered = later.filtered.or(self.filtered);
         self.is_beyond |= later.is_beyond;
@@ -70,4 +73,15 @@ pub struct ViewRows {
     pub records: RecordBatch,
     /// Rows given before whose key has no row any more.
     pub withdrawn: RecordBatch,
+}
+
+/// What a view had given before a restart, as far as it can still be corrected.
+#[derive(Clone, Debug)]
+pub struct Rebuilt {
+    /// The view's name.
+    pub view: Arc<str>,
+    /// Rows whose result time lies before this may be lacking: nothing changes them any more.
+    pub from: EventTime,
+    /// Its rows.
+    pub records: Vec<RecordBatch>,
 }

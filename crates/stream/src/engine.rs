@@ -214,6 +214,13 @@ impl Engine {
         self.filters.iter().chain(self.groups.iter().flat_map(Group::queries)).any(is_its)
     }
 
+    /// Whether the rows of `view` only grow: one that was given stays, and never says again what it said before.
+    #[must_use]
+    pub fn only_grows(&self, view: &str) -> bool {
+        let queries = self.groups.iter().flat_map(Group::queries);
+        queries.filter(|query| *query.name == *view).all(|query| query.only_grows)
+    }
+
     /// For each assigned partition the latest event time it has shown, and whether it is idle at `now`.
     pub fn progress(&self, now: EventTime) -> impl Iterator<Item = (&Partition, Option<EventTime>, bool)> {
         self.watermarks.progress(now)

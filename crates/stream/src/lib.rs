@@ -30,6 +30,7 @@ mod feed;
 mod filter;
 mod frames;
 mod group;
+mod growing;
 mod hit;
 mod hop;
 mod kept;
@@ -50,7 +51,7 @@ mod stocks;
 
 pub use absence::AbsenceSnapshot;
 pub use checkpoint::{Awaiting, Checkpoint, Resumption};
-pub use effects::{Effects, ViewRows};
+pub use effects::{Effects, Rebuilt, ViewRows};
 pub use engine::{Engine, EngineConfig, Input, Registry};
 pub use error::{Refusal, StreamError};
 pub use group::{Due, Loan, Returned};

@@ -19,6 +19,7 @@ use crate::absence;
 use crate::duration::with_durations;
 use crate::feed::{Feed, LiveTable, Source};
 use crate::filter::FilterQuery;
+use crate::growing::only_grows;
 use crate::hop::{Hop, HopMode, Tables};
 use crate::lookback::{self, LookbackQuery};
 use crate::pane::{PaneQuery, Telling};
@@ -106,6 +107,7 @@ impl Planner {
         }
         let key = spec.key_in(&schema)?;
         let reach = if shape == Shape::Lookback { Self::reach(spec, &draft.plan)? } else { Reach::default() };
+        let only_grows = only_grows(&draft.plan);
         let (shard_key, outline) = (ShardKey::of(&draft.plan), Outline::of(&draft.plan));
         let parts = shard::parts(&draft.plan, shard_key.as_ref());
         if shape == Shape::Lookback {
@@ -140,6 +142,7 @@ impl Planner {
             told: spec.told.clone(),
             lateness: spec.lateness,
             immediate: spec.immediate,
+            only_grows,
             sources,
             operator,
         })

@@ -52,6 +52,8 @@ pub(crate) struct Query {
     pub(crate) lateness: Option<Duration>,
     /// Whether its rows are told before the watermark has passed them.
     pub(crate) immediate: bool,
+    /// Whether a row of it that was given stays, and never says again what it said before.
+    pub(crate) only_grows: bool,
     pub(crate) sources: BTreeSet<Source>,
     pub(crate) operator: Operator,
 }

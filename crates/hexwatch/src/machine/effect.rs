@@ -23,8 +23,11 @@ pub enum Effect {
     Refuse(Vec<Arc<DeadLetter>>),
     /// Count records.
     Account(Topic, Account),
-    /// Publish rows of a view.
-    Publish(ViewRows),
+    /// Publish rows of a view. Those of one that may take rows back are to be noted before, by their keys, on the disk and in
+    /// this generation.
+    Publish(Option<u64>, ViewRows),
+    /// Take rows of this view back, by their keys: they were told before a restart, and do not hold.
+    Withdraw(Arc<str>, Vec<String>),
     /// Say how far event time has come.
     Watermark(EventTime),
     /// Publish and show the risk of cells, complete up to the watermark.

@@ -11,6 +11,7 @@ use hexwatch_contract::{DeadLetter, EventBatch, EventTime, Topic};
 use hexwatch_history::{Commit, TableName};
 use hexwatch_stream::ViewRows;
 
+use super::row_keys::RowShapes;
 use super::state::State;
 
 /// So much of a payload counts as a row: about as much as a row of an event takes.
@@ -32,23 +33,23 @@ pub(super) struct Ledger {
     letters: DeadLetterRows,
     /// What their payloads count for.
     weight: usize,
-    view_keys: BTreeMap<Arc<str>, Vec<String>>,
+    shapes: Arc<RowShapes>,
     kept: BTreeSet<Topic>,
     rule_version: String,
 }
 
 impl Ledger {
-    /// An empty ledger. `view_keys` are the columns that identify a row of each query; the records of `kept` topics
+    /// An empty ledger. `shapes` tell what identifies a row of each query; the records of `kept` topics
     /// become rows, of others only their positions are kept.
-    pub(super) fn new(view_keys: BTreeMap<Arc<str>, Vec<String>>, kept: BTreeSet<Topic>) -> Self {
+    pub(super) fn new(shapes: Arc<RowShapes>, kept: BTreeSet<Topic>) -> Self {
         // A name for the set of queries that makes derived rows.
-        let rule_version = view_keys.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
+        let rule_version = shapes.keys().map(AsRef::as_ref).collect::<Vec<_>>().join(" ");
         Self {
             rows: BTreeMap::new(),
             count: 0,
             letters: DeadLetterRows::default(),
             weight: 0,
-            view_keys,
+            shapes,
             kept,
             rule_version,
         }
@@ -100,7 +101,7 @@ impl Ledger {
 
     /// Keeps rows of a view, and that others no longer hold.
     pub(super) fn view(&mut self, rows: &ViewRows) -> Result<()> {
-        let key = self.view_keys.get(&rows.view).map(Vec::as_slice).unwrap_or_default();
+        let key = self.shapes.get(&rows.view).map(|shape| shape.key.as_slice()).unwrap_or_default();
         let table = TableName::view(&rows.view, key);
         if rows.withdrawn.num_rows() > 0 {
             let gone = hexwatch_history::withdrawn(&rows.withdrawn);
@@ -168,7 +169,7 @@ mod tests {
         const LARGE: usize = 1024 * 1024;
         let small = 2 * LETTERS_AT_ONCE + 1;
         let lengths = std::iter::repeat_n(8, small).chain(std::iter::repeat_n(LARGE, 10));
-        let mut ledger = Ledger::new(BTreeMap::new(), BTreeSet::new());
+        let mut ledger = Ledger::new(Arc::default(), BTreeSet::new());
         ledger.refuse((0..).zip(lengths).map(|(offset, length)| letter(offset, length)));
         assert_eq!(ledger.len(), small + 10 + 10 * LARGE / BYTES_OF_A_ROW);
         ledger.lay_down_letters();

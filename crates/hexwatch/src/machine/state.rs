@@ -8,6 +8,7 @@ use hexwatch_stream::Checkpoint;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::unconfirmed::Keys;
 use super::unsure::Doubt;
 
 /// Written with each commit, in JSON.
@@ -26,6 +27,13 @@ pub struct State {
     /// Alarms that were told before a restart and that the rules have not found again since as they were told.
     #[serde(default)]
     pub unsure: BTreeMap<AlarmId, Doubt>,
+    /// Rows that views told Kafka of in this generation and later are not covered.
+    #[serde(default)]
+    pub generation: u64,
+    /// Rows that were told before a restart and not again since: for each view their keys, with their result times in
+    /// epoch milliseconds.
+    #[serde(default)]
+    pub(super) unconfirmed: Keys,
     /// Whether records are lost behind this commit, and somebody has accepted that: what they gave rise to cannot be
     /// found again.
     #[serde(default)]

@@ -252,7 +252,15 @@ mod tests {
             corrections: Vec::new(),
         };
         let told = Some(BTreeMap::from([("s".to_owned(), told)]));
-        let last = State { engine, devices: book.device_states(), told, unsure: doubts, has_gap: false };
+        let last = State {
+            engine,
+            devices: book.device_states(),
+            told,
+            unsure: doubts,
+            generation: 0,
+            unconfirmed: BTreeMap::new(),
+            has_gap: false,
+        };
         let unsure = Unsure::after(log, Some(&last), |_| true);
         unsure.unsettle(&mut book, log);
         (book, unsure)

@@ -7,9 +7,10 @@ use anyhow::{Context as _, Result};
 use hexwatch::machine::Effect;
 use hexwatch_contract::alarm::{Alarm, Transition};
 use hexwatch_contract::{DeadLetter, Stage, Topic};
+use hexwatch_history::Told;
 use hexwatch_stream::ViewRows;
 
-use super::rows::keyed_json;
+use super::rows::json_lines;
 use super::worker::Worker;
 
 impl Worker {
@@ -45,7 +46,12 @@ impl Worker {
                 self.metrics.records_accounted(topic.name(), &account);
                 self.sources.accounted(topic, &account);
             }
-            Effect::Publish(rows) => self.publish(&rows)?,
+            Effect::Publish(generation, rows) => self.publish(generation, &rows)?,
+            Effect::Withdraw(view, keys) => {
+                for key in keys {
+                    self.outlet.withdraw(&view, &key);
+                }
+            }
             Effect::Watermark(watermark) => self.live.watermark_advanced(watermark),
             Effect::Risks(watermark, risks) => {
                 for risk in &risks {
@@ -82,17 +88,26 @@ impl Worker {
         self.outlet.dead_letters(letters);
     }
 
-    fn publish(&self, rows: &ViewRows) -> Result<()> {
+    /// Notes which rows are told, where they may be taken back, and tells them.
+    fn publish(&mut self, generation: Option<u64>, rows: &ViewRows) -> Result<()> {
         if !self.outlet.is_open() {
             return Ok(());
         }
-        let key = self.view_keys.get(&rows.view).map(Vec::as_slice).unwrap_or_default();
-        let gone = keyed_json(&rows.withdrawn, key)?;
-        for (key, _) in gone {
+        let shape = self.shapes.get(&rows.view).cloned().unwrap_or_default();
+        let (keys, gone) = (shape.keys(&rows.records)?, shape.keys(&rows.withdrawn)?);
+        if let Some(generation) = generation {
+            let times = [shape.times(&rows.records)?, shape.times(&rows.withdrawn)?].concat();
+            let told = Told {
+                view: rows.view.to_string(),
+                rows: keys.iter().chain(&gone).cloned().zip(times).collect(),
+            };
+            self.told_rows.append(generation, &told)?;
+        }
+        for key in gone {
             self.outlet.withdraw(&rows.view, &key);
         }
-        for (key, json) in keyed_json(&rows.records, key)? {
-            self.outlet.view(&rows.view, &key, &json);
+        for (key, json) in keys.iter().zip(json_lines(&rows.records)?) {
+            self.outlet.view(&rows.view, key, &json);
         }
         Ok(())
     }

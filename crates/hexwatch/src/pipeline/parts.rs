@@ -1,10 +1,9 @@
 //! What the engine's thread is made of: the queries that can run, and who scores risk, as the last commit left them.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::Result;
-use hexwatch::machine::{Scores, Scoring};
+use hexwatch::machine::{RowShape, RowShapes, Scores, Scoring};
 use hexwatch_contract::{EventTime, Offsets};
 use hexwatch_grid::Site;
 use hexwatch_history::Resume;
@@ -24,8 +23,8 @@ pub(super) struct EngineParts {
     pub(super) scoring: Scoring,
     pub(super) past: Past,
     pub(super) sources: Sources,
-    /// The columns that identify a row of each query.
-    pub(super) view_keys: BTreeMap<Arc<str>, Vec<String>>,
+    /// What identifies a row of each query.
+    pub(super) shapes: Arc<RowShapes>,
     /// The views whose rows go to a topic.
     pub(super) topic_views: Vec<String>,
 }
@@ -69,7 +68,7 @@ pub(super) fn engine(
         scoring,
         past,
         sources: Sources::new(statuses, ground.outlet.clone()),
-        view_keys: all.iter().map(|file| (Arc::from(file.name.as_str()), file.key.clone())).collect(),
+        shapes: Arc::new(all.iter().map(|file| (file.name.as_str().into(), RowShape::of(file))).collect()),
         topic_views: all.iter().filter(goes_to_a_topic).map(|file| file.name.clone()).collect(),
     })
 }

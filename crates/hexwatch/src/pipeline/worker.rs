@@ -7,11 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use hexwatch::machine::{Machine, Scores};
+use hexwatch::machine::{Machine, RowShapes, Scores};
 use hexwatch_alarm::ActionError;
 use hexwatch_contract::alarm::Alarm;
 use hexwatch_contract::{Account, Chunk, Clock, ManualClock, Topic};
-use hexwatch_history::{AlarmLog, Commit};
+use hexwatch_history::{AlarmLog, Commit, ToldRows};
 use hexwatch_ingest::Event;
 use hexwatch_server::{Live, Metrics};
 use hexwatch_stream::{Due, Input};
@@ -53,6 +53,8 @@ const REBUILD_COMMITS: usize = 6;
 pub(crate) struct Worker {
     pub(crate) machine: Machine,
     pub(crate) log: Arc<AlarmLog>,
+    /// Which rows of views Kafka was told of since the last commit.
+    pub(crate) told_rows: ToldRows,
     pub(crate) outlet: Outlet,
     pub(crate) live: Live,
     pub(crate) metrics: Metrics,
@@ -62,7 +64,7 @@ pub(crate) struct Worker {
     pub(crate) wall_clock: Arc<dyn Clock>,
     pub(crate) sources: Sources,
     pub(crate) ends: Option<Ends>,
-    pub(crate) view_keys: BTreeMap<Arc<str>, Vec<String>>,
+    pub(crate) shapes: Arc<RowShapes>,
     pub(crate) spacing: Spacing,
     pub(crate) totals: BTreeMap<Topic, Account>,
     /// How many changes this process has made to alarms.
@@ -381,6 +383,7 @@ impl Worker {
         if let Some((commit, effects)) = self.machine.closed(self.clock.now(), PIECE)? {
             self.metrics.commit_point_reached(self.spacing.reach(Instant::now()));
             commits.blocking_send(commit).context("the history has stopped")?;
+            self.told_rows.forget_before(self.machine.covered_before())?;
             self.execute(effects)?;
         }
         Ok(())

@@ -15,6 +15,7 @@ mod python;
 mod recount;
 mod socket;
 mod stand;
+mod told_rows;
 mod truth;
 mod turn;
 mod user_queries;

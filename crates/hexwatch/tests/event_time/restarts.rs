@@ -2,6 +2,7 @@
 //! have said without.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hexwatch::machine::{Effect, Machine, Parts, Scoring, State};
@@ -85,7 +86,7 @@ fn machine(mut engine: Engine, disk: &Disk) -> (Machine, Offsets) {
         engine,
         book,
         scoring: Scoring::default(),
-        view_keys: BTreeMap::new(),
+        shapes: Arc::default(),
         kept: Topic::ALL.into(),
         told_until: Offsets::new(),
         default_site: "s1".to_owned(),
@@ -96,7 +97,7 @@ fn machine(mut engine: Engine, disk: &Disk) -> (Machine, Offsets) {
 impl Process<'_> {
     fn live(&mut self) -> Result<(), Death> {
         let changes = self.disk.log.clone();
-        let owed = self.machine.begin(&changes, state_of(self.disk).as_ref());
+        let owed = self.machine.begin(&changes, Vec::new(), state_of(self.disk).as_ref());
         self.execute(owed)?;
         self.step(Input::Assigned(super::path::partitions()))?;
         while !self.waiting.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::RecordBatch;
 use hexwatch_contract::alarm::Alarm;
-use hexwatch_history::Checkpoint;
+use hexwatch_history::{Checkpoint, Told};
 
 use super::chance::Chance;
 
@@ -15,6 +15,13 @@ pub(crate) const COMMITS: &str = "commits";
 /// One append to the alarm log.
 struct Appended {
     changes: Vec<Alarm>,
+    is_synced: bool,
+}
+
+/// Rows of a view that Kafka is about to be told of.
+struct Noted {
+    generation: u64,
+    told: Told,
     is_synced: bool,
 }
 
@@ -43,6 +50,7 @@ pub(crate) struct Fenced;
 #[derive(Default)]
 pub(crate) struct Disk {
     log: Vec<Appended>,
+    noted: Vec<Noted>,
     tables: BTreeMap<String, Vec<Entry>>,
     files: BTreeMap<u64, (Vec<RecordBatch>, bool)>,
     last_file: u64,
@@ -55,6 +63,24 @@ impl Disk {
 
     pub(crate) fn sync_log(&mut self) {
         self.log.iter_mut().for_each(|appended| appended.is_synced = true);
+    }
+
+    pub(crate) fn note(&mut self, generation: u64, told: Told) {
+        self.noted.push(Noted { generation, told, is_synced: false });
+    }
+
+    pub(crate) fn sync_noted(&mut self) {
+        self.noted.iter_mut().for_each(|noted| noted.is_synced = true);
+    }
+
+    /// What was noted in `generation` and later.
+    pub(crate) fn noted(&self, generation: u64) -> Vec<Told> {
+        let noted = self.noted.iter().filter(|noted| noted.generation >= generation);
+        noted.map(|noted| noted.told.clone()).collect()
+    }
+
+    pub(crate) fn forget_noted_before(&mut self, generation: u64) {
+        self.noted.retain(|noted| noted.generation >= generation);
     }
 
     /// Every change in the alarm log.
@@ -125,6 +151,7 @@ impl Disk {
         while self.log.last().is_some_and(|last| !last.is_synced) && !chance.one_in(3) {
             self.log.pop();
         }
+        self.noted.retain(|noted| noted.is_synced || chance.one_in(3));
         for entries in self.tables.values_mut() {
             while entries.last().is_some_and(|last| !last.is_synced) && !chance.one_in(3) {
                 entries.pop();
@@ -135,6 +162,7 @@ impl Disk {
         // What came through is on the disk for good.
         self.files.values_mut().for_each(|(_, is_synced)| *is_synced = true);
         self.sync_log();
+        self.sync_noted();
         self.tables.values_mut().flatten().for_each(|entry| entry.is_synced = true);
     }
 

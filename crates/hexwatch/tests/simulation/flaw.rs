@@ -23,6 +23,10 @@ pub(crate) enum Flaw {
     CommitBeforeDelivery,
     /// A commit does not keep what was found of an alarm that is still in doubt.
     FindingsForgotten,
+    /// A commit does not keep which late rows have yet to correct what was given.
+    CorrectionsForgotten,
+    /// Kafka is told of rows whose keys are not on the disk.
+    RowsNotNoted,
     /// A restart does not take unfinished rows of derived tables back.
     NothingTakenBack,
 }

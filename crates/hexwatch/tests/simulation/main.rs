@@ -78,7 +78,7 @@ impl Stage {
 
 /// The usual worlds, in turn.
 fn usual(world: u64) -> Kind {
-    if world.is_multiple_of(2) { Kind::Table } else { Kind::Topic }
+    [Kind::Table, Kind::LateTopic, Kind::LateTable, Kind::Topic][usize::try_from(world % 4).unwrap()]
 }
 
 fn fire(_: u64) -> Kind {
@@ -235,6 +235,17 @@ fn a_commit_that_does_not_wait_for_kafka_is_noticed() {
 fn findings_of_a_doubted_alarm_that_no_commit_keeps_are_noticed() {
     // One in some thousands: the first of them stands here.
     assert_noticed_from(7_000, fire, Flaw::FindingsForgotten);
+}
+
+#[test]
+fn late_rows_that_wait_and_that_no_commit_keeps_are_noticed() {
+    assert_noticed(Flaw::CorrectionsForgotten);
+}
+
+#[test]
+fn rows_that_are_told_and_not_noted_are_noticed() {
+    // One in some ten thousands: the first of them stands here.
+    assert_noticed_from(63_000, usual, Flaw::RowsNotNoted);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What is left in the end, and whether it is what one straight run leaves.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow::array::{AsArray as _, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
@@ -10,11 +11,10 @@ use hexwatch_contract::alarm::{Alarm, AlarmId, Priority, State};
 use super::chance::Stop;
 use super::disk::Disk;
 use super::outlets::{Key, Outlets, view_rows};
+use super::world::VIEWS;
 
 /// The tables of records.
 const POSITIONAL: [&str; 4] = ["iot", "panic", "dead_letters", "late_events"];
-/// The view's table.
-const VIEW: &str = "view_heat";
 /// The note of an alarm that a late record has taken back.
 const WITHDRAWN: &str = "withdrawn";
 
@@ -35,8 +35,8 @@ enum Standing {
 #[derive(PartialEq, Eq, Debug)]
 pub(crate) struct Outcome {
     rows: BTreeMap<&'static str, BTreeSet<Position>>,
-    /// The view's last row for each key, from its table or its topic.
-    view: BTreeMap<Key, i64>,
+    /// Each view's last row for each key, from its table or its topic.
+    views: BTreeMap<Key, i64>,
     alarms: BTreeMap<AlarmId, Said>,
 }
 
@@ -47,11 +47,13 @@ impl Outcome {
         for table in POSITIONAL {
             rows.insert(table, positions(table, &read(disk, table)?)?);
         }
-        let in_table = read(disk, VIEW)?;
-        let view = if in_table.is_empty() { outlets.view.clone() } else { last_rows(&in_table)? };
+        let mut views = outlets.views.clone();
+        for view in VIEWS {
+            views.extend(last_rows(view, &read(disk, &format!("view_{view}"))?)?);
+        }
         let log: Vec<&Alarm> = disk.changes().collect();
         check_log(&log, &read(disk, "alarm_changes")?, outlets)?;
-        Ok(Self { rows, view, alarms: standing(&log) })
+        Ok(Self { rows, views, alarms: standing(&log) })
     }
 
     /// The first difference, told so that a person can see it.
@@ -63,7 +65,7 @@ impl Outcome {
                 return Stop::violation(format!("{table} lacks {lost:?}, and has {extra:?} too much"));
             }
         }
-        same("view row", &self.view, &straight.view)?;
+        same("view row", &self.views, &straight.views)?;
         same("alarm", &self.alarms, &straight.alarms)
     }
 }
@@ -105,22 +107,22 @@ fn positions(table: &str, batches: &[RecordBatch]) -> Result<BTreeSet<Position>,
 }
 
 /// The last of each key's rows, by their order, where it was not withdrawn. A row comes again only where it has changed.
-fn last_rows(batches: &[RecordBatch]) -> Result<BTreeMap<Key, i64>, Stop> {
-    let mut rows = Vec::new();
+fn last_rows(view: &str, batches: &[RecordBatch]) -> Result<BTreeMap<Key, i64>, Stop> {
+    let (view, mut rows) = (Arc::from(view), Vec::new());
     for batch in batches {
         let order = batch["_order"].as_primitive::<Int64Type>();
         let gone = batch["_withdrawn"].as_boolean();
         let ordered = order.values().iter().zip(gone.values());
         rows.extend(
-            view_rows(batch).into_iter().zip(ordered).map(|(row, (order, gone))| (*order, row, gone)),
+            view_rows(&view, batch).into_iter().zip(ordered).map(|(row, (order, gone))| (*order, row, gone)),
         );
     }
     rows.sort_unstable();
     let mut last = BTreeMap::new();
     for (_, (key, events), is_gone) in rows {
-        let before = if is_gone { last.remove(&key) } else { last.insert(key, events) };
+        let before = if is_gone { last.remove(&key) } else { last.insert(key.clone(), events) };
         if (is_gone && before.is_none()) || (!is_gone && before == Some(events)) {
-            return Stop::violation(format!("{VIEW} says row {key:?} twice"));
+            return Stop::violation(format!("view row {key:?} is said twice"));
         }
     }
     Ok(last)

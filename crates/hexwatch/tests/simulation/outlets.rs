@@ -1,22 +1,23 @@
 //! Everybody outside: subscribers who hear of alarms, and Kafka's output topics, which have what was delivered.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use arrow::array::{AsArray as _, RecordBatch};
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::Int64Type;
 use hexwatch_contract::alarm::Alarm;
 use hexwatch_stream::ViewRows;
 
 use super::chance::{Chance, Stop};
+use super::world::shapes;
 
-/// What identifies a row of the view: its cell and the window's start.
-pub(crate) type Key = (i64, i64);
+/// What identifies a row of a view: the view, and the row's key.
+pub(crate) type Key = (Arc<str>, String);
 
 /// A record on its way to Kafka.
 enum Sent {
     Alarm(Box<Alarm>),
-    /// A row of the view, or a tombstone.
+    /// A row of a view, or a tombstone.
     Row(Key, Option<i64>),
 }
 
@@ -29,8 +30,8 @@ pub(crate) struct Outlets {
     delivered: u64,
     /// The topic of alarms, by `seq`.
     pub(crate) alarms: BTreeMap<u64, Alarm>,
-    /// The compacted topic of the view.
-    pub(crate) view: BTreeMap<Key, i64>,
+    /// The compacted topics of the views.
+    pub(crate) views: BTreeMap<Key, i64>,
 }
 
 impl Outlets {
@@ -68,11 +69,18 @@ impl Outlets {
     }
 
     pub(crate) fn send_rows(&mut self, rows: &ViewRows) {
-        for (key, _) in view_rows(&rows.withdrawn) {
+        for (key, _) in view_rows(&rows.view, &rows.withdrawn) {
             self.send(Sent::Row(key, None));
         }
-        for (key, events) in view_rows(&rows.records) {
+        for (key, events) in view_rows(&rows.view, &rows.records) {
             self.send(Sent::Row(key, Some(events)));
+        }
+    }
+
+    /// Takes rows of `view` back by their keys.
+    pub(crate) fn withdraw(&mut self, view: &Arc<str>, keys: Vec<String>) {
+        for key in keys {
+            self.send(Sent::Row((Arc::clone(view), key), None));
         }
     }
 
@@ -98,10 +106,10 @@ impl Outlets {
                     self.alarms.insert(change.seq, *change);
                 }
                 Sent::Row(key, Some(events)) => {
-                    self.view.insert(key, events);
+                    self.views.insert(key, events);
                 }
                 Sent::Row(key, None) => {
-                    self.view.remove(&key);
+                    self.views.remove(&key);
                 }
             }
         }
@@ -120,12 +128,12 @@ impl Outlets {
     }
 }
 
-/// The rows of the view: key and count.
-pub(crate) fn view_rows(rows: &RecordBatch) -> Vec<(Key, i64)> {
+/// The rows of a view: key and count.
+pub(crate) fn view_rows(view: &Arc<str>, rows: &RecordBatch) -> Vec<(Key, i64)> {
     if rows.num_rows() == 0 {
         return Vec::new();
     }
-    let [cells, starts, events] = ["cell", "window_start", "events"]
-        .map(|name| cast(&rows[name], &DataType::Int64).unwrap().as_primitive::<Int64Type>().clone());
-    (0..rows.num_rows()).map(|row| ((cells.value(row), starts.value(row)), events.value(row))).collect()
+    let keys = shapes()[view].keys(rows).unwrap().into_iter().map(|key| (Arc::clone(view), key));
+    let events = rows["events"].as_primitive::<Int64Type>().values();
+    keys.zip(events.iter().copied()).collect()
 }

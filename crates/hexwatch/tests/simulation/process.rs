@@ -1,10 +1,12 @@
 //! The process: the machine of the product, driven as the pipeline drives it, over the modelled disk and outlets.
 
+use std::sync::Arc;
+
 use hexwatch::machine::{Effect, Machine, Parts, Scoring, State};
 use hexwatch_alarm::{Action, Book, Settings, Surroundings};
 use hexwatch_contract::{Account, Cell, EventTime, Offsets, Topic};
-use hexwatch_history::{Commit, Resume};
-use hexwatch_stream::{Engine, Input, Loan};
+use hexwatch_history::{Commit, Resume, Told};
+use hexwatch_stream::{Engine, Input, Loan, ViewRows};
 
 use super::chance::{Faults, Stop};
 use super::committer::{Committer, Progress, Writer};
@@ -68,6 +70,9 @@ impl Process {
         if on.flaw == Flaw::FindingsForgotten {
             forget_findings(&mut kept);
         }
+        if on.flaw == Flaw::CorrectionsForgotten {
+            forget_corrections(&mut kept);
+        }
         let state = State::read(checkpoint.number, &kept)?;
         let locate = |_: Cell| Surroundings::default();
         let mut book = Book::replay(Settings::default(), locate, on.disk.changes())?;
@@ -99,7 +104,7 @@ impl Process {
             engine,
             book,
             scoring: Scoring::default(),
-            view_keys: view_keys(),
+            shapes: Arc::clone(world::shapes()),
             kept: Topic::ALL.into(),
             told_until: resume.offsets,
             default_site: world::SITE.to_owned(),
@@ -120,7 +125,8 @@ impl Process {
     fn begin(&mut self, world: &World, on: &mut Surface<'_>, state: Option<&State>) -> Result<(), Stop> {
         on.outlets.compare(on.disk.changes())?;
         let changes: Vec<_> = on.disk.changes().cloned().collect();
-        execute(self.machine.begin(&changes, state), on)?;
+        let told = on.disk.noted(state.map_or(0, |state| state.generation));
+        execute(self.machine.begin(&changes, told, state), on)?;
         let partitions = world.logs.iter().map(|log| (log.partition.clone(), log.topic)).collect();
         self.step(Input::Assigned(partitions), false, on)
     }
@@ -165,6 +171,19 @@ impl Process {
         self.lent.extend(self.machine.lend(*chosen));
     }
 
+    /// Lends all of which something is due and takes it back, as often as anything is.
+    pub(crate) fn lend_all(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        loop {
+            let due = self.machine.due(on.now);
+            on.faults.note(|| format!("lend {due:?}"));
+            self.lent.extend(due.into_iter().filter_map(|due| self.machine.lend(due)));
+            if self.lent.is_empty() {
+                return Ok(());
+            }
+            self.take_all_back(on)?;
+        }
+    }
+
     /// Takes back some of what is lent, after it was run.
     pub(crate) fn take_back(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
         if self.lent.is_empty() {
@@ -205,6 +224,7 @@ impl Process {
         let Some((commit, effects)) = closed else { return Ok(()) };
         on.faults.note(|| "closed".to_owned());
         self.queued = Some(commit);
+        on.disk.forget_noted_before(self.machine.covered_before());
         execute(effects, on)
     }
 
@@ -288,6 +308,9 @@ impl Process {
         }
         let (effects, commit) = self.machine.commit(on.now).map_err(|error| bug(&error))?;
         execute(effects, on)?;
+        if commit.is_some() {
+            on.disk.forget_noted_before(self.machine.covered_before());
+        }
         self.queued = commit;
         Ok(())
     }
@@ -316,23 +339,17 @@ impl Process {
     }
 }
 
-fn view_keys() -> std::collections::BTreeMap<std::sync::Arc<str>, Vec<String>> {
-    let heat = ["cell", "window_start"].map(str::to_owned).to_vec();
-    [
-        ("heat".into(), heat),
-        ("r10_panic".into(), vec![]),
-        ("r13_gas".into(), vec![]),
-        ("r17_silent".into(), vec![]),
-    ]
-    .into()
-}
-
 /// Takes out of what a commit kept what was found of alarms in doubt.
 fn forget_findings(state: &mut serde_json::Value) {
     let doubts = state.get_mut("unsure").and_then(serde_json::Value::as_object_mut);
     for doubt in doubts.into_iter().flat_map(|doubts| doubts.values_mut()) {
         doubt["found"].take();
     }
+}
+
+/// Takes out of what a commit kept the late rows that wait to correct what was given.
+fn forget_corrections(state: &mut serde_json::Value) {
+    state.as_object_mut().and_then(|state| state.remove("corrections"));
 }
 
 /// Executes `effects` in their order; the process may die before and after each.
@@ -368,10 +385,32 @@ fn execute_one(effect: Effect, on: &mut Surface<'_>) -> Result<(), Stop> {
             }
             *on.account += account;
         }
-        Effect::Publish(rows) => on.outlets.send_rows(&rows),
+        Effect::Publish(generation, rows) => {
+            if let Some(generation) = generation {
+                note(generation, &rows, on)?;
+            }
+            on.outlets.send_rows(&rows);
+        }
+        Effect::Withdraw(view, keys) => on.outlets.withdraw(&view, keys),
         Effect::Answer(_) | Effect::Refuse(_) | Effect::Watermark(_) | Effect::Risks(..) => {}
     }
     Ok(())
+}
+
+/// Notes which rows are about to be told.
+fn note(generation: u64, rows: &ViewRows, on: &mut Surface<'_>) -> Result<(), Stop> {
+    if on.flaw == Flaw::RowsNotNoted {
+        return Ok(());
+    }
+    let shape = &world::shapes()[&rows.view];
+    let told = [&rows.records, &rows.withdrawn].map(|rows| {
+        let (keys, times) = (shape.keys(rows).unwrap(), shape.times(rows).unwrap());
+        keys.into_iter().zip(times).collect::<Vec<_>>()
+    });
+    on.disk.note(generation, Told { view: rows.view.to_string(), rows: told.concat() });
+    on.faults.boundary()?;
+    on.disk.sync_noted();
+    on.faults.boundary()
 }
 
 /// An effect in a trace.
@@ -386,10 +425,10 @@ fn told(effect: &Effect) -> String {
         Effect::Log(changes) => format!("log {}", changes.iter().map(change).collect::<Vec<_>>().join(", ")),
         Effect::Tell(one) => format!("tell {}", change(one)),
         Effect::Republish(one) => format!("republish {}", change(one)),
-        Effect::Publish(rows) => format!(
-            "publish {:?}, withdraw {:?}",
-            super::outlets::view_rows(&rows.records),
-            super::outlets::view_rows(&rows.withdrawn)
+        Effect::Publish(generation, rows) => format!(
+            "publish in {generation:?} {:?}, withdraw {:?}",
+            super::outlets::view_rows(&rows.view, &rows.records),
+            super::outlets::view_rows(&rows.view, &rows.withdrawn)
         ),
         other => format!("{other:?}"),
     }

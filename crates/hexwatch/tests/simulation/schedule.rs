@@ -40,6 +40,8 @@ struct Run<'w> {
     longest_pause: i64,
     /// Whether nobody hears where a partition ends, as where records come without a break.
     is_endless: bool,
+    /// Whether every partition is read as far as it has come: what is late then is late by what was given, too.
+    keeps_up: bool,
 }
 
 /// What became of a run; the engine can be used again.
@@ -63,6 +65,7 @@ pub(crate) fn faulty(world: &World, engine: Engine, seed: u64, flaw: Flaw, is_tr
     let mut run = Run::new(world, engine, faults, flaw);
     run.longest_pause = [1_000, 8_000, 70_000][run.faults.chance.below(3)];
     run.is_endless = seed % 4 == 3;
+    run.keeps_up = seed % 4 == 1;
     // What falls idle after the last fault must have the time for it.
     run.latest = world.last + LAST_FAULT;
     let outcome = run.live_through_faults();
@@ -85,6 +88,7 @@ impl<'w> Run<'w> {
             zombie: None,
             longest_pause: 0,
             is_endless: false,
+            keeps_up: false,
         }
     }
 
@@ -171,22 +175,35 @@ impl<'w> Run<'w> {
         match self.faults.chance.below(20) {
             0 => self.with(|process, _, on| process.tick(on)),
             1 => self.with(|process, _, on| process.act(on)),
-            2 | 3 => self.with(|process, _, on| process.commit(on)),
-            4 => self.with(|process, _, on| process.close(on)),
+            2 | 3 if !self.keeps_up => self.with(|process, _, on| process.commit(on)),
+            2..=4 => self.with(|process, _, on| process.close(on)),
             5 | 6 => self.with(|process, _, on| {
                 process.lend(on);
                 Ok(())
             }),
             7 | 8 => self.with(|process, _, on| process.take_back(on)),
+            9 => self.with(|process, _, on| process.lend_all(on)),
             _ => self.read_some(),
         }
     }
 
     fn read_some(&mut self) -> Result<(), Stop> {
+        if self.keeps_up {
+            return self.read_what_came();
+        }
         let at = self.faults.chance.below(self.world.logs.len());
         let most = 1 + self.faults.chance.below(6);
         let ahead = !self.faults.chance.one_in(3);
         self.with(|process, world, on| process.read(world, at, most, ahead, on))
+    }
+
+    /// Reads every partition as far as it has come, and has it looked at apart.
+    fn read_what_came(&mut self) -> Result<(), Stop> {
+        self.with(|process, world, on| {
+            process.notice(world, on)?;
+            (0..world.logs.len()).try_for_each(|at| process.read(world, at, usize::MAX / 2, true, on))?;
+            process.lend_all(on)
+        })
     }
 
     fn wait(&mut self, millis: i64) {

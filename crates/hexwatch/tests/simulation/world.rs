@@ -1,11 +1,12 @@
 //! A world small enough to be lived through a hundred thousand times: two sensors and two buttons, a partition each.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use arrow::json::ReaderBuilder;
+use hexwatch::machine::{RowShape, RowShapes};
 use hexwatch_contract::site::{Device, Place, Places};
 use hexwatch_contract::{
     Cell, Chunk, DeadLetter, EventBatch, EventTime, Partition, Position, Stage, Topic, catalog, event,
@@ -84,6 +85,40 @@ FROM (SELECT cell, \"time\" FROM iot UNION ALL SELECT cell, \"time\" FROM panic)
 GROUP BY cell, date_bin(INTERVAL '20 seconds', \"time\")
 ";
 
+/// Looks back, and waits for the watermark: a late row is said, and changes what was said of the seconds after it or takes it
+/// away.
+const FEW: &str = "\
+-- title: An event with at most one more in the 3 s before it
+-- kind: view
+-- output: OUTPUT
+-- key: id
+-- time: time
+-- lookback: 3s
+SELECT id, \"time\", events
+FROM (
+  SELECT
+    id, \"time\",
+    count(*) OVER (
+      PARTITION BY cell ORDER BY \"time\" RANGE BETWEEN INTERVAL '3 seconds' PRECEDING AND CURRENT ROW
+    ) AS events
+  FROM (SELECT id, cell, \"time\" FROM iot UNION ALL SELECT id, cell, \"time\" FROM panic)
+)
+WHERE events <= 2
+";
+
+/// The views. A row of each is a count.
+pub(crate) const VIEWS: [&str; 2] = ["heat", "few"];
+
+/// What identifies the rows of each query.
+pub(crate) fn shapes() -> &'static Arc<RowShapes> {
+    static SHAPES: LazyLock<Arc<RowShapes>> = LazyLock::new(|| {
+        let shape = |file: &QueryFile| (file.name.as_str().into(), RowShape::of(file));
+        let files = [Kind::Table, Kind::LateTable].map(files);
+        Arc::new(files.iter().flatten().map(shape).collect())
+    });
+    &SHAPES
+}
+
 /// What happens in a world, and which rules look at it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Kind {
@@ -91,6 +126,10 @@ pub(crate) enum Kind {
     Table,
     /// The same, and they go to a topic.
     Topic,
+    /// A view beside it whose rows late ones take back, in tables.
+    LateTable,
+    /// The same, and in topics.
+    LateTopic,
     /// Fire, by the product's own rules, which look back far and cost accordingly.
     Fire,
 }
@@ -98,12 +137,14 @@ pub(crate) enum Kind {
 /// The rules as the product has them, and the smallest of the other shapes.
 pub(crate) fn files(kind: Kind) -> Vec<QueryFile> {
     let panic = include_str!("../../../../queries/rules/r10_panic.sql");
-    let heat = HEAT.replace("OUTPUT", if kind == Kind::Topic { "topic" } else { "table" });
+    let to_topic = matches!(kind, Kind::Topic | Kind::LateTopic);
+    let [heat, few] =
+        [HEAT, FEW].map(|view| view.replace("OUTPUT", if to_topic { "topic" } else { "table" }));
     let mut files = vec![("r10_panic", panic), ("heat", heat.as_str())];
-    if kind == Kind::Fire {
-        files.extend(FIRE);
-    } else {
-        files.extend([("r13_gas", GAS), ("r17_silent", SILENT)]);
+    match kind {
+        Kind::Fire => files.extend(FIRE),
+        Kind::Table | Kind::Topic => files.extend([("r13_gas", GAS), ("r17_silent", SILENT)]),
+        Kind::LateTable | Kind::LateTopic => files.push(("few", few.as_str())),
     }
     files.iter().map(|(name, text)| QueryFile::parse(&format!("{name}.sql"), text).unwrap()).collect()
 }

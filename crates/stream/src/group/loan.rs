@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use hexwatch_contract::{EventTime, Topic};
+use hexwatch_sql::Output;
 
 use super::{Group, failed, tell};
 use crate::absence::Silences;
-use crate::effects::Effects;
+use crate::effects::{Effects, Rebuilt};
 use crate::error::StreamError;
 use crate::feed::Source;
 use crate::kept::Stored;
-use crate::query::{Grounds, Operator, Query};
+use crate::query::{Grounds, Operator, Query, Told};
 use crate::stocks::Stocks;
 
 /// The queries of a group, with the silences that they read.
@@ -249,6 +250,12 @@ impl Members {
         self.give(until, &mut again)?;
         let from = until.for_keeping(until.merged) - until.horizon;
         effects.recalled.extend(again.hits.into_iter().filter(|hit| hit.at >= from));
+        let to_topics = self.queries.iter().filter(|query| matches!(query.told, Told::View(Output::Topic)));
+        effects.rebuilt.extend(to_topics.map(|query| {
+            let own = again.rows.iter().filter(|rows| rows.view == query.name);
+            let records = own.map(|rows| rows.records.clone()).collect();
+            Rebuilt { view: Arc::clone(&query.name), from, records }
+        }));
         Ok(())
     }
 
