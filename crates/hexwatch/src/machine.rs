@@ -80,7 +80,7 @@ pub struct Machine {
     /// The views whose rows only grow: a restart finds each again, or more of it.
     growing: BTreeSet<Arc<str>>,
     unconfirmed: Unconfirmed,
-    /// What views tell Kafka of now belongs to this commit's rows, or is told again after it.
+    /// How many commits were taken. What views tell Kafka of in a generation is covered by the commit that ends it.
     generation: u64,
     /// Up to here all that follows has been told; at first where the watermark began.
     told: Option<EventTime>,

@@ -214,7 +214,8 @@ impl Engine {
         self.filters.iter().chain(self.groups.iter().flat_map(Group::queries)).any(is_its)
     }
 
-    /// Whether the rows of `view` only grow: one that was given stays, and never says again what it said before.
+    /// Whether the rows of `view` only grow: one that was given stays, and never says again what it said before. Those of
+    /// views that look at single rows always do.
     #[must_use]
     pub fn only_grows(&self, view: &str) -> bool {
         let queries = self.groups.iter().flat_map(Group::queries);
