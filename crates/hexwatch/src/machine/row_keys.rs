@@ -9,8 +9,10 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMillisecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use hexwatch_contract::EventTime;
+use hexwatch_history::Told;
 use hexwatch_sql::QueryFile;
 use hexwatch_sql::encode::presentable;
+use hexwatch_stream::ViewRows;
 
 /// What is known of the rows of a query.
 #[derive(Clone, Debug, Default)]
@@ -50,11 +52,23 @@ impl RowShape {
         Ok((0..records.num_rows()).map(key_of).collect())
     }
 
+    /// What is to be noted before `rows` are told.
+    ///
+    /// # Errors
+    /// Where a key cannot be shown, or a time is none.
+    pub fn told(&self, rows: &ViewRows) -> Result<Told> {
+        let mut told = Vec::new();
+        for records in [&rows.records, &rows.withdrawn] {
+            told.extend(self.keys(records)?.into_iter().zip(self.times(records)?));
+        }
+        Ok(Told { view: rows.view.to_string(), rows: told })
+    }
+
     /// The result time of each row in epoch milliseconds; the end of time where it has none.
     ///
     /// # Errors
     /// Where the column is no time.
-    pub fn times(&self, records: &RecordBatch) -> Result<Vec<i64>> {
+    fn times(&self, records: &RecordBatch) -> Result<Vec<i64>> {
         let none = || vec![EventTime::MAX.millis(); records.num_rows()];
         let Some(column) = self.time.as_ref().and_then(|name| records.column_by_name(name)) else {
             return Ok(none());

@@ -120,11 +120,11 @@ mod tests {
     }
 
     fn told(seconds: &[i64]) -> Vec<Told> {
-        let shape = &shapes()["few"];
-        let rows = rows(seconds);
-        let rows = shape.keys(&rows).unwrap().into_iter().zip(shape.times(&rows).unwrap()).collect();
+        let empty = RecordBatch::new_empty(rows(&[]).schema());
+        let rows =
+            ViewRows { view: "few".into(), output: Output::Topic, records: rows(seconds), withdrawn: empty };
         vec![
-            Told { view: "few".to_owned(), rows },
+            shapes()["few"].told(&rows).unwrap(),
             Told { view: "gone".to_owned(), rows: vec![("x".to_owned(), 0)] },
         ]
     }

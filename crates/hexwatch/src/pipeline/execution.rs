@@ -7,7 +7,6 @@ use anyhow::{Context as _, Result};
 use hexwatch::machine::Effect;
 use hexwatch_contract::alarm::{Alarm, Transition};
 use hexwatch_contract::{DeadLetter, Stage, Topic};
-use hexwatch_history::Told;
 use hexwatch_stream::ViewRows;
 
 use super::rows::json_lines;
@@ -94,19 +93,13 @@ impl Worker {
             return Ok(());
         }
         let shape = self.shapes.get(&rows.view).cloned().unwrap_or_default();
-        let (keys, gone) = (shape.keys(&rows.records)?, shape.keys(&rows.withdrawn)?);
         if let Some(generation) = generation {
-            let times = [shape.times(&rows.records)?, shape.times(&rows.withdrawn)?].concat();
-            let told = Told {
-                view: rows.view.to_string(),
-                rows: keys.iter().chain(&gone).cloned().zip(times).collect(),
-            };
-            self.told_rows.append(generation, &told)?;
+            self.told_rows.append(generation, &shape.told(rows)?)?;
         }
-        for key in gone {
+        for key in shape.keys(&rows.withdrawn)? {
             self.outlet.withdraw(&rows.view, &key);
         }
-        for (key, json) in keys.iter().zip(json_lines(&rows.records)?) {
+        for (key, json) in shape.keys(&rows.records)?.iter().zip(json_lines(&rows.records)?) {
             self.outlet.view(&rows.view, key, &json);
         }
         Ok(())

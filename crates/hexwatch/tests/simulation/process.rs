@@ -5,7 +5,7 @@ use std::sync::Arc;
 use hexwatch::machine::{Effect, Machine, Parts, Scoring, State};
 use hexwatch_alarm::{Action, Book, Settings, Surroundings};
 use hexwatch_contract::{Account, Cell, EventTime, Offsets, Topic};
-use hexwatch_history::{Commit, Resume, Told};
+use hexwatch_history::{Commit, Resume};
 use hexwatch_stream::{Engine, Input, Loan, ViewRows};
 
 use super::chance::{Faults, Stop};
@@ -402,12 +402,7 @@ fn note(generation: u64, rows: &ViewRows, on: &mut Surface<'_>) -> Result<(), St
     if on.flaw == Flaw::RowsNotNoted {
         return Ok(());
     }
-    let shape = &world::shapes()[&rows.view];
-    let told = [&rows.records, &rows.withdrawn].map(|rows| {
-        let (keys, times) = (shape.keys(rows).unwrap(), shape.times(rows).unwrap());
-        keys.into_iter().zip(times).collect::<Vec<_>>()
-    });
-    on.disk.note(generation, Told { view: rows.view.to_string(), rows: told.concat() });
+    on.disk.note(generation, world::shapes()[&rows.view].told(rows).unwrap());
     on.faults.boundary()?;
     on.disk.sync_noted();
     on.faults.boundary()
