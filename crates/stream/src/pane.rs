@@ -22,6 +22,8 @@ use crate::shape::PaneShape;
 const FOLD_ROWS: usize = 16_384;
 /// Before every window, in microseconds.
 const START: i64 = i64::MIN / 4;
+/// So many partial states are finished at once, or those of one window.
+const STATES_AT_ONCE: usize = 262_144;
 /// Above this many partial states a pane's are merged into one.
 const MERGE_STATES: usize = 8;
 
@@ -257,28 +259,24 @@ impl PaneQuery {
         starts.into_iter().filter(|start| (self.closed + 1..=watermark).contains(&self.end(*start))).collect()
     }
 
-    /// The rows of the windows from `starts`.
+    /// The rows of the windows from `starts`. Where so many close at once that all their groups together would take much
+    /// memory they are finished some at a time: no group belongs to two of them.
     fn windows(&self, starts: &[i64]) -> Result<RecordBatch> {
-        let mut states = Vec::new();
-        for &start in starts {
-            for (_, pane) in self.panes.range(start..self.end(start)) {
-                for batch in pane {
-                    states.push(if self.shape.sliding {
-                        self.of_window(batch, start)?
-                    } else {
-                        batch.clone()
-                    });
-                }
+        let (mut rows, mut states, mut count) = (Vec::new(), Vec::new(), 0);
+        for (nth, &start) in starts.iter().enumerate() {
+            for batch in self.panes.range(start..self.end(start)).flat_map(|(_, pane)| pane) {
+                count += batch.num_rows();
+                states.push(if self.shape.sliding { self.of_window(batch, start)? } else { batch.clone() });
+            }
+            if count >= STATES_AT_ONCE || (nth + 1 == starts.len() && count > 0) {
+                self.states.fill(std::mem::take(&mut states));
+                let finished = self.finish.collect();
+                self.states.fill(Vec::new());
+                rows.extend(finished?);
+                count = 0;
             }
         }
-        let schema = self.finish.plan().schema();
-        if states.is_empty() {
-            return Ok(RecordBatch::new_empty(schema));
-        }
-        self.states.fill(states);
-        let rows = self.finish.collect();
-        self.states.fill(Vec::new());
-        Ok(joined(&schema, &rows?)?)
+        Ok(joined(&self.finish.plan().schema(), &rows)?)
     }
 
     /// A pane's states as those of the window from `start`.
