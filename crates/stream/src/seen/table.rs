@@ -58,6 +58,11 @@ impl Table {
         self.lines.len() * 16 / 3
     }
 
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.lines.len() * 8
+    }
+
     pub(super) fn len(&self) -> usize {
         self.taken
     }
@@ -71,10 +76,13 @@ impl Table {
         !self.lines.is_empty() && self.find(marked).is_none()
     }
 
-    /// Puts `marked` in; false where its identity was there, whatever its tag.
-    pub(super) fn insert(&mut self, marked: Marked) -> bool {
+    /// Puts `marked` in; false where its identity was there, whatever its tag. Where there is no room, `expected` says how
+    /// many will be there in the end, given how many are.
+    pub(super) fn insert(&mut self, marked: Marked, expected: impl FnOnce(usize) -> usize) -> bool {
         if self.taken >= self.room() {
-            self.refill((2 * self.taken).max(8), |_| true);
+            // Neither so little that it grows all the time, nor room for what may never come.
+            let (least, most) = (self.taken / 4 * 5 + 8, self.taken * 4 + 8);
+            self.refill(expected(self.taken).clamp(least, most), |_| true);
         }
         self.put(marked)
     }
@@ -136,6 +144,10 @@ mod tests {
 
     use super::*;
 
+    fn twice(taken: usize) -> usize {
+        2 * taken
+    }
+
     #[test]
     fn what_has_no_room_has_nothing() {
         let table = Table::with_room(0);
@@ -148,9 +160,9 @@ mod tests {
         for identity in [0, 1, u128::MAX - 1, u128::MAX] {
             for tag in 0..16 {
                 let mut table = Table::default();
-                assert!(table.insert(Marked::of(identity, Tag(tag))));
+                assert!(table.insert(Marked::of(identity, Tag(tag)), twice));
                 assert!(
-                    !table.insert(Marked::of(identity, Tag(15 - tag))),
+                    !table.insert(Marked::of(identity, Tag(15 - tag)), twice),
                     "it came through another partition"
                 );
                 table.keep(1 << tag);
@@ -167,7 +179,7 @@ mod tests {
             let mut table = Table::with_room(most);
             let lines = table.lines.len();
             for number in 0..most as u128 {
-                assert!(table.insert(Marked::of(number, Tag(0))));
+                assert!(table.insert(Marked::of(number, Tag(0)), twice));
             }
             assert_eq!(table.lines.len(), lines, "{most}");
         }
@@ -184,6 +196,7 @@ mod tests {
         #[test]
         fn it_holds_what_a_map_of_identities_to_tags_holds(
             steps in prop::collection::vec((identity(), 0..16_u8, 0..40_u8), 0..400), keep in any::<u16>(),
+            expected in 0..2_000_usize,
         ) {
             let (mut table, mut model) = (Table::default(), BTreeMap::new());
             for (identity, tag, step) in steps {
@@ -195,7 +208,7 @@ mod tests {
                     let identity = marked.0 >> TAG_BITS;
                     let is_new = !model.contains_key(&identity);
                     prop_assert_eq!(table.has(marked), !is_new);
-                    prop_assert_eq!(table.insert(marked), is_new);
+                    prop_assert_eq!(table.insert(marked, |_| expected), is_new);
                     model.entry(identity).or_insert(tag);
                 }
                 prop_assert_eq!(table.len(), model.len());
