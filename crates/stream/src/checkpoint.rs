@@ -38,6 +38,9 @@ impl Awaiting {
         for Position { partition, offset } in positions {
             offsets.entry(partition).or_default().push(offset);
         }
+        for offsets in offsets.values_mut() {
+            offsets.sort_unstable();
+        }
         Self { queries: queries.map(str::to_owned).collect(), offsets: offsets.into_iter().collect() }
     }
 

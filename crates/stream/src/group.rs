@@ -292,7 +292,7 @@ impl Group {
     /// Lends its queries, as `group`.
     pub(crate) fn lend(&mut self, group: usize, until: &Until, unread: &BTreeSet<Topic>) -> Loan {
         let corrects = self.corrections.are_due();
-        let tray = if corrects { self.corrections.take() } else { std::mem::take(&mut self.tray) };
+        let tray = if corrects { self.corrections.take_stretch() } else { std::mem::take(&mut self.tray) };
         let (due, errand) = (Due { group, is_urgent: self.is_urgent }, self.errand(until, unread, corrects));
         self.is_lent = true;
         Loan { due, errand, members: std::mem::take(&mut self.members), tray }

@@ -3,14 +3,17 @@
 //! looked at twice as much for all else as the last ones took, or nothing else is due. What was given is then corrected a
 //! little later, at no more than half as much again.
 //!
+//! What is corrected at once lies within a stretch of time: a run over all that may still be corrected would keep everybody
+//! else waiting for many seconds.
+//!
 //! They wait outside of the queries, as if they had not come yet. A checkpoint names them, and they wait again after a
 //! restart.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::{filter_record_batch, not};
 use arrow::datatypes::{Int32Type, Int64Type};
 use arrow::error::ArrowError;
@@ -27,14 +30,23 @@ const LONG_WAIT: Duration = Duration::from_secs(5);
 const MOST: usize = 8_192;
 /// So many times what the last ones took is looked at for all else before the next ones are taken.
 const SHARE: u64 = 2;
+/// A stretch is so many times as wide as rows about a late one matter: of what a run looks at, a third lies about it.
+const WIDTH: i64 = 4;
+
+/// Rows of one stretch of time.
+#[derive(Default)]
+struct Stretch {
+    tray: Tray,
+    /// The time of the earliest, in microseconds.
+    earliest: Option<i64>,
+}
 
 /// The late rows of a group.
 pub(super) struct Corrections {
     /// How far behind what was given rows lie, in microseconds; `None` where the group needs each as it comes.
     distance: Option<i64>,
-    waiting: Tray,
-    /// The time of the earliest of them.
-    earliest: Option<EventTime>,
+    /// By the number of their stretch.
+    waiting: BTreeMap<i64, Stretch>,
     /// Since when they have waited.
     since: Option<EventTime>,
     are_due: bool,
@@ -52,8 +64,7 @@ impl Corrections {
     pub(super) fn new(distance: Option<i64>) -> Self {
         Self {
             distance,
-            waiting: Tray::default(),
-            earliest: None,
+            waiting: BTreeMap::new(),
             since: None,
             are_due: false,
             have_had_turn: false,
@@ -72,7 +83,7 @@ impl Corrections {
     ) -> Result<Option<RecordBatch>, ArrowError> {
         let Some(distance) = self.distance else { return Ok(Some(records.clone())) };
         let from = given.micros().saturating_sub(distance);
-        let times = micros(records.column_by_name("time").unwrap_or(records.column(0)))?;
+        let times = times_of(records)?;
         if times.values().iter().all(|time| *time >= from) {
             return Ok(Some(records.clone()));
         }
@@ -100,23 +111,36 @@ impl Corrections {
         are_late: &BooleanArray,
     ) -> Result<Option<RecordBatch>, ArrowError> {
         if are_late.true_count() > 0 {
-            let late = filter_record_batch(records, are_late)?;
-            let times = micros(late.column_by_name("time").unwrap_or(late.column(0)))?;
-            let earliest = arrow::compute::min(&times).map(EventTime::from_micros);
-            self.earliest = self.earliest.into_iter().chain(earliest).min();
-            self.waiting.push(topic, &late);
+            self.lay_by(topic, &filter_record_batch(records, are_late)?)?;
         }
         let others = filter_record_batch(records, &not(are_late)?)?;
         Ok(Some(others).filter(|others| others.num_rows() > 0))
     }
 
+    /// Lays rows by that came late, each with those of its stretch.
+    fn lay_by(&mut self, topic: Topic, late: &RecordBatch) -> Result<(), ArrowError> {
+        let times = times_of(late)?;
+        let width = self.distance.unwrap_or(1).saturating_mul(WIDTH).max(1);
+        let numbers: Vec<i64> = times.values().iter().map(|time| time.div_euclid(width)).collect();
+        for number in numbers.iter().copied().collect::<BTreeSet<_>>() {
+            let own: BooleanArray = numbers.iter().map(|other| Some(*other == number)).collect();
+            let stretch = self.waiting.entry(number).or_default();
+            let earliest = times.values().iter().zip(&numbers).filter(|(_, other)| **other == number);
+            let earliest = earliest.map(|(time, _)| *time).min();
+            stretch.earliest = stretch.earliest.into_iter().chain(earliest).min();
+            stretch.tray.push(topic, &filter_record_batch(late, &own)?);
+        }
+        Ok(())
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.batches.is_empty()
+        self.waiting.is_empty()
     }
 
     /// The time of the earliest that waits: what it needs must be kept.
     pub(super) fn earliest(&self) -> Option<EventTime> {
-        self.earliest
+        let first = self.waiting.values().next()?;
+        first.earliest.map(EventTime::from_micros)
     }
 
     /// Decides at `now` whether they are due, where `nothing_else` of the group is.
@@ -125,7 +149,7 @@ impl Corrections {
             return false;
         }
         let waited = now.since(*self.since.get_or_insert(now));
-        let are_worth_it = self.waiting.rows > MOST
+        let are_worth_it = self.rows() > MOST
             || (waited >= WAIT && self.afforded >= self.price.saturating_mul(SHARE))
             || (waited >= LONG_WAIT && nothing_else);
         self.are_due = are_worth_it && (nothing_else || !self.have_had_turn);
@@ -137,10 +161,21 @@ impl Corrections {
         self.are_due
     }
 
-    /// Takes them.
+    /// Takes all of them.
     pub(super) fn take(&mut self) -> Tray {
-        (self.earliest, self.since, self.are_due) = (None, None, false);
-        std::mem::take(&mut self.waiting)
+        let mut all = Tray::default();
+        while !self.is_empty() {
+            all.append(self.take_stretch());
+        }
+        all
+    }
+
+    /// Takes those of the earliest stretch. The others wait on, as long as they do.
+    pub(super) fn take_stretch(&mut self) -> Tray {
+        let first = self.waiting.pop_first().map(|(_, stretch)| stretch.tray);
+        self.are_due = false;
+        self.since = self.since.filter(|_| !self.is_empty());
+        first.unwrap_or_default()
     }
 
     /// Notes that a run has looked at so many rows, for corrections or for all else.
@@ -155,13 +190,14 @@ impl Corrections {
 
     /// Where those stand that wait.
     pub(super) fn positions(&self) -> Vec<Position> {
-        let waiting = self.waiting.batches.iter().flat_map(|(_, records)| positions(records));
+        let waiting = self.waiting.values().flat_map(|stretch| &stretch.tray.batches);
+        let waiting = waiting.flat_map(|(_, records)| positions(records));
         waiting.chain(self.awaited.iter().cloned()).collect()
     }
 
     /// How many wait.
     pub(super) fn rows(&self) -> usize {
-        self.waiting.rows
+        self.waiting.values().map(|stretch| stretch.tray.rows).sum()
     }
 
     /// Takes up where those at `awaited` waited.
@@ -173,6 +209,12 @@ impl Corrections {
     pub(super) fn have_been_read(&mut self) {
         self.awaited.clear();
     }
+}
+
+/// When the records of event tables happened.
+fn times_of(records: &RecordBatch) -> Result<TimestampMicrosecondArray, ArrowError> {
+    let times = records.column_by_name("time");
+    micros(times.ok_or_else(|| ArrowError::SchemaError("records of events have no `time`".to_owned()))?)
 }
 
 /// Where the records stand that rows came from.
@@ -191,7 +233,7 @@ fn positions(records: &RecordBatch) -> impl Iterator<Item = Position> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a panic is the failure")]
 
-    use arrow::array::{Int64Array, StringArray, TimestampMicrosecondArray};
+    use arrow::array::{Int64Array, StringArray};
     use hexwatch_contract::event::time_type;
 
     use super::*;
@@ -268,6 +310,24 @@ mod tests {
     }
 
     #[test]
+    fn those_of_one_stretch_of_time_are_taken_at_once_and_the_others_wait_on() {
+        // Stretches of 400 s.
+        let mut corrections = corrections();
+        sorted(&mut corrections, &[810, 30, 799, 20, 410]);
+        assert!(corrections.weigh(at(2_000), false) || corrections.weigh(at(2_001), false));
+        for (seconds, left, earliest) in [([20, 30], 3, Some(at(410))), ([410, 799], 1, Some(at(810)))] {
+            let taken = corrections.take_stretch();
+            let rows = taken.batches.iter().map(|(_, records)| records.num_rows()).sum::<usize>();
+            assert_eq!((rows, taken.rows), (seconds.len(), seconds.len()));
+            assert_eq!((corrections.rows(), corrections.earliest()), (left, earliest));
+            assert!(!corrections.are_due(), "whether the others are is to be weighed");
+        }
+        assert!(corrections.weigh(at(2_010), true), "they have waited since the first came");
+        assert_eq!(corrections.take().rows, 1);
+        assert!(corrections.is_empty() && !corrections.weigh(at(2_020), true));
+    }
+
+    #[test]
     fn after_a_restart_those_wait_again_that_waited() {
         let mut corrections = corrections();
         sorted(&mut corrections, &[500, 600, 990]);
@@ -279,7 +339,7 @@ mod tests {
             "they are not forgotten before they are read"
         );
         let others = restored.take_again(Topic::Iot, &rows(&[400, 500, 990])).unwrap().unwrap();
-        assert_eq!((others.num_rows(), restored.waiting.rows, restored.awaited.len()), (2, 1, 1));
+        assert_eq!((others.num_rows(), restored.rows(), restored.awaited.len()), (2, 1, 1));
         restored.take_again(Topic::Iot, &rows(&[600])).unwrap();
         assert_eq!(restored.positions(), corrections.positions());
     }
