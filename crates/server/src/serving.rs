@@ -44,8 +44,8 @@ pub struct About {
 pub struct Limits {
     /// Live sockets at a time; one more is refused with 503.
     pub clients: usize,
-    /// How long a client of a live socket may take nothing of what waits for it before it is cut: a little under five
-    /// seconds, so that it is gone by then.
+    /// How long a client of a live socket may take nothing of what waits for it before it is cut. Before that the kernel
+    /// takes for it what comes in a second or so, and it shall be gone within five seconds of the first that it did not read.
     pub send_timeout: Duration,
     /// Between pings; a client that has said nothing for three of them, not even a pong, is cut.
     pub ping_every: Duration,
@@ -63,7 +63,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             clients: 20_000,
-            send_timeout: Duration::from_millis(4_500),
+            send_timeout: Duration::from_millis(3_500),
             ping_every: Duration::from_secs(20),
             socket_message_bytes: 16 * 1024,
             body_bytes: 256 * 1024,
