@@ -1,5 +1,8 @@
 //! What happened, as Prometheus reads it. Methods are named by what happened; the names of the metrics are binding.
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -18,7 +21,7 @@ use prometheus_client::registry::Registry;
 const LATENCY_BOUNDS: [f64; 14] =
     [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Upper bounds of how long queries run, in seconds.
+/// Upper bounds of how long work takes, in seconds.
 const RUN_BOUNDS: [f64; 9] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
 
 /// The process's metrics; clones share them.
@@ -52,6 +55,8 @@ struct Series {
     kept_rows: Family<ByQueries, Gauge>,
     kept_bytes: Family<ByQueries, Gauge>,
     commit_points: Histogram,
+    turns: Family<ByWork, Histogram>,
+    alarms_logged: Histogram,
 }
 
 impl Series {
@@ -76,6 +81,8 @@ impl Series {
             kept_rows: Family::default(),
             kept_bytes: Family::default(),
             commit_points: Histogram::new(RUN_BOUNDS),
+            turns: Family::new_with_constructor(|| Histogram::new(RUN_BOUNDS)),
+            alarms_logged: Histogram::new(RUN_BOUNDS),
         }
     }
 }
@@ -111,6 +118,11 @@ struct ByRule {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
 struct ByQueries {
     queries: String,
+}
+
+#[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
+struct ByWork {
+    work: &'static str,
 }
 
 #[derive(Clone, PartialEq, Eq, Hash, Debug, EncodeLabelSet)]
@@ -203,6 +215,16 @@ impl Metrics {
             "commit_point_seconds",
             "How long it takes until every query has come to the point that a commit stands at",
             series.commit_points.clone(),
+        );
+        registry.register(
+            "engine_turn_seconds",
+            "How long the engine takes for one piece of work: a press for help waits for one of them",
+            series.turns.clone(),
+        );
+        registry.register(
+            "alarm_log_seconds",
+            "How long it takes until a change of an alarm is on the disk",
+            series.alarms_logged.clone(),
         );
         registry.register("audits", "Reads by persons that were audited", series.audits.clone());
         Self { shared: Arc::new(Shared { registry, series }) }
@@ -303,6 +325,16 @@ impl Metrics {
         self.series().commit_points.observe(after.as_secs_f64());
     }
 
+    /// The engine's thread took so long for one piece of `work`.
+    pub fn turn_taken(&self, work: &'static str, took: Duration) {
+        self.series().turns.get_or_create(&ByWork { work }).observe(took.as_secs_f64());
+    }
+
+    /// Changes of alarms were on the disk after so long.
+    pub fn alarms_logged(&self, took: Duration) {
+        self.series().alarms_logged.observe(took.as_secs_f64());
+    }
+
     pub(crate) fn socket_opened(&self) {
         self.series().socket_clients.inc();
     }
@@ -326,52 +358,5 @@ impl Metrics {
         // Writing to a string cannot fail.
         let _ = text::encode(&mut text, &self.shared.registry);
         text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_binding_name_is_rendered() {
-        let metrics = Metrics::new();
-        let account = Account { read: 10, accepted: 6, duplicate: 1, late: 1, dead_letter: 2 };
-        metrics.topic_assigned("iot");
-        metrics.records_accounted("access", &account);
-        metrics.records_refused("access", Stage::Schema, 2);
-        metrics.alarm_raised("R06", Priority::P2);
-        metrics.alarm_pushed(Duration::from_millis(40));
-        metrics.watermark_aged(Duration::from_millis(10_500));
-        metrics.lag_measured("access", 3, 17);
-        metrics.rows_waiting(4);
-        metrics.row_unpublished("hexwatch.alarms");
-        metrics.worker_chunk("fenced");
-        metrics.workers_counted(4, 2);
-        metrics.rows_kept("r13_gas", 7, 900);
-        let text = metrics.render();
-        for line in [
-            "hexwatch_rows_waiting 4",
-            "hexwatch_worker_connections 4",
-            "hexwatch_partitions_unread 2",
-            "hexwatch_kept_rows{queries=\"r13_gas\"} 7",
-            "hexwatch_kept_bytes{queries=\"r13_gas\"} 900",
-            "hexwatch_worker_chunks_total{outcome=\"fenced\"} 1",
-            "hexwatch_rows_unpublished_total{topic=\"hexwatch.alarms\"} 1",
-            "hexwatch_records_read_total{topic=\"access\"} 10",
-            "hexwatch_records_read_total{topic=\"iot\"} 0",
-            "hexwatch_records_total{topic=\"access\",outcome=\"accepted\"} 6",
-            "hexwatch_records_total{topic=\"access\",outcome=\"duplicate\"} 1",
-            "hexwatch_records_total{topic=\"access\",outcome=\"late\"} 1",
-            "hexwatch_records_total{topic=\"access\",outcome=\"dead_letter\"} 2",
-            "hexwatch_dead_letters_total{topic=\"access\",stage=\"schema\"} 2",
-            "hexwatch_alarms_total{rule=\"R06\",priority=\"2\"} 1",
-            "hexwatch_watermark_age_seconds 10.5",
-            "hexwatch_consumer_lag{topic=\"access\",partition=\"3\"} 17",
-            "hexwatch_alarm_latency_seconds_bucket{le=\"0.05\"} 1",
-            "hexwatch_alarm_latency_seconds_count 1",
-        ] {
-            assert!(text.lines().any(|given| given == line), "`{line}` is missing in\n{text}");
-        }
     }
 }
