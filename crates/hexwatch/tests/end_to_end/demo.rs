@@ -14,8 +14,10 @@ fn the_demo_moves_within_15_s_alarms_within_60_s_and_an_ack_reaches_everybody() 
     let _turn = turn::alone();
     let port = free_port().to_string();
     let address = format!("127.0.0.1:{port}");
+    // It is killed in the end, and then nobody clears away the folder that it makes for itself.
+    let folder = tempfile::tempdir().unwrap();
     let begin = Instant::now();
-    let running = Running::start(&mut hexwatch(&["demo", "--port", &port]), &address);
+    let running = Running::start(hexwatch(&["demo", "--port", &port]).env("TMPDIR", folder.path()), &address);
     let subscribe = json!({"type": "subscribe", "channels": ["cells", "alarms"], "after": 0});
     let mut socket = Socket::subscribe(&address, &subscribe);
     let within = |seconds: u64| Duration::from_secs(seconds).saturating_sub(begin.elapsed());
