@@ -9,6 +9,7 @@
 //! - the key of a row that goes to Kafka is on the disk, synced, before it goes there;
 //! - what went to Kafka is delivered before a commit says that its records are done: see [`Machine::commit`].
 
+mod commits;
 mod device_states;
 mod effect;
 mod ledger;
@@ -27,7 +28,7 @@ use anyhow::Result;
 use hexwatch_alarm::{Action, Book};
 use hexwatch_contract::alarm::{Alarm, AlarmId, RuleHit, State as AlarmState};
 use hexwatch_contract::{Chunk, DeadLetter, EventTime, Offsets, Partition, Topic};
-use hexwatch_history::{Commit, Told};
+use hexwatch_history::Told;
 use hexwatch_stream::{Due, Effects, Engine, Input, Loan, Output, Returned, ViewRows};
 
 pub use device_states::signs_of_life;
@@ -112,7 +113,7 @@ impl Machine {
     }
 
     /// What a start owes to Kafka: of the log's `changes`, those that it may lack. Who has one already knows it by its
-    /// `seq`. `told` are the rows of views that were [noted](Effect::Publish) in the generation of the `last` commit and
+    /// `seq`. `told` are the rows of views that were [noted](Effect::Note) in the generation of the `last` commit and
     /// later. To be called once, before the first step.
     #[must_use]
     pub fn begin(&mut self, changes: &[Alarm], told: Vec<Told>, last: Option<&State>) -> Vec<Effect> {
@@ -202,94 +203,6 @@ impl Machine {
         effects.extend(tell(self.unsure.finish(&mut self.book, now)));
         self.score(now, EventTime::MAX, &mut effects);
         Ok(effects)
-    }
-
-    /// What is to be committed after these effects: the rows since the last commit, and the place in the records that
-    /// they follow from. `None` while what a restart reads again is not complete. The commit may begin when all that
-    /// was published so far is with Kafka, and not before: its records are never read again for an outlet's sake.
-    pub fn commit(&mut self, now: EventTime) -> Result<(Vec<Effect>, Option<Commit>)> {
-        let mut effects = self.reopen(now, usize::MAX)?;
-        effects.extend(self.step(now, Input::Tick)?);
-        let Some((commit, settled)) = self.take_commit(now)? else { return Ok((effects, None)) };
-        effects.extend(settled);
-        Ok((effects, Some(commit)))
-    }
-
-    /// Begins a commit that may take its time: what is [due](Machine::due) has to be lent and taken back, and
-    /// [`Machine::closed`] has it then. Meanwhile single rows are told of, and everything else waits. Nothing is begun
-    /// while what a restart reads again is not complete.
-    pub fn close(&mut self, now: EventTime) {
-        if !self.scoring.is_awaited() {
-            self.engine.close(now);
-        }
-    }
-
-    /// Whether what is `due` belongs to the commit after the one that was begun, which does not wait for it.
-    #[must_use]
-    pub fn is_beyond(&self, due: Due) -> bool {
-        self.engine.is_beyond(due)
-    }
-
-    /// Whether a commit was begun and is not complete.
-    #[must_use]
-    pub fn is_closing(&self) -> bool {
-        self.engine.is_closing()
-    }
-
-    /// The commit that was begun, once it is complete, and what follows from about `most` of the rows that have waited for
-    /// it. [`Machine::reopen`] takes the others.
-    pub fn closed(&mut self, now: EventTime, most: usize) -> Result<Option<(Commit, Vec<Effect>)>> {
-        if !self.engine.is_closing() {
-            return Ok(None);
-        }
-        let Some((commit, mut effects)) = self.take_commit(now)? else { return Ok(None) };
-        effects.extend(self.reopen(now, most)?);
-        Ok(Some((commit, effects)))
-    }
-
-    /// What is noted of told rows in generations before this is covered, where a commit was handed over and no more than one
-    /// waits while another is made.
-    #[must_use]
-    pub fn covered_before(&self) -> u64 {
-        self.generation.saturating_sub(2)
-    }
-
-    /// Whether rows that have waited for a commit are still to be taken, before the next one may begin.
-    #[must_use]
-    pub fn is_reopening(&self) -> bool {
-        self.engine.is_reopening()
-    }
-
-    /// Takes about `most` of the rows that have waited for a commit, complete or not.
-    pub fn reopen(&mut self, now: EventTime, most: usize) -> Result<Vec<Effect>> {
-        let reopened = self.engine.reopen(now, most)?;
-        self.unsure.reopen();
-        self.waiting_weight = 0;
-        self.ledger.refuse(std::mem::take(&mut self.waiting_letters));
-        self.hand_on(now, reopened)
-    }
-
-    /// The commit, where the engine is at one point, and what is settled then: that belongs to the next one.
-    fn take_commit(&mut self, now: EventTime) -> Result<Option<(Commit, Vec<Effect>)>> {
-        if self.scoring.is_awaited() {
-            return Ok(None);
-        }
-        let Some(engine) = self.engine.checkpoint() else { return Ok(None) };
-        let unsure = self.unsure.doubts(&mut self.book, now);
-        let told = Some(self.book.latest_seq().clone());
-        self.generation += 1;
-        let state = State {
-            engine,
-            devices: self.book.device_states(),
-            told,
-            unsure,
-            generation: self.generation,
-            unconfirmed: self.unconfirmed.keys().clone(),
-            has_gap: false,
-        };
-        let commit = self.ledger.take(&state)?;
-        let settled = self.unsure.settle(&mut self.book, self.engine.given_until(), now);
-        Ok(Some((commit, tell(settled))))
     }
 
     /// How many rows wait for a commit, for the one after it, or for scores without which there is none.
@@ -383,12 +296,14 @@ impl Machine {
         changes.extend(revised);
         let mut effects = tell(changes);
         effects.extend(stepped.accounts.iter().map(|(topic, account)| Effect::Account(*topic, *account)));
+        let given = stepped.watermark.or(self.told).unwrap_or(EventTime::MAX);
         for rebuilt in stepped.rebuilt {
-            let again = self.unconfirmed.rebuilt(&rebuilt, &self.shapes)?;
-            effects.extend(again.into_iter().map(|rows| Effect::Publish(Some(self.generation), rows)));
+            for rows in self.unconfirmed.rebuilt(&rebuilt, &self.shapes)? {
+                effects.extend(self.publish(rows, given)?);
+            }
         }
         for rows in stepped.rows {
-            effects.extend(self.view(rows)?);
+            effects.extend(self.view(rows, given)?);
         }
         stepped.admitted.iter().for_each(|batch| self.scoring.hear(&batch.records));
         if let Some(watermark) = stepped.watermark {
@@ -405,24 +320,32 @@ impl Machine {
         Ok(effects)
     }
 
-    /// Where rows of a view go.
-    fn view(&mut self, rows: ViewRows) -> Result<Option<Effect>> {
+    /// Where rows of a view go, that are complete up to `given`.
+    fn view(&mut self, rows: ViewRows, given: EventTime) -> Result<Vec<Effect>> {
         if self.scoring.feeds(&rows.view) {
             self.scoring.take(&rows.view, &rows.records);
-            return Ok(None);
+            return Ok(Vec::new());
         }
         match rows.output {
-            Output::Table => {
-                self.ledger.view(&rows)?;
-                Ok(None)
-            }
+            Output::Table => self.ledger.view(&rows)?,
             Output::Topic => {
                 self.unconfirmed.note(&rows, &self.shapes)?;
-                let is_noted = !self.growing.contains(&rows.view);
-                Ok(Some(Effect::Publish(is_noted.then_some(self.generation), rows)))
+                return self.publish(rows, given);
             }
-            Output::None => Ok(None),
+            Output::None => {}
         }
+        Ok(Vec::new())
+    }
+
+    /// Tells Kafka of rows, which are noted first where they may have to be taken back.
+    fn publish(&self, rows: ViewRows, given: EventTime) -> Result<Vec<Effect>> {
+        let mut effects = Vec::new();
+        if !self.growing.contains(&rows.view) {
+            let shape = self.shapes.get(&rows.view).cloned().unwrap_or_default();
+            effects.push(Effect::Note(self.generation, shape.told(&rows, given)?));
+        }
+        effects.push(Effect::Publish(rows));
+        Ok(effects)
     }
 
     fn score(&mut self, now: EventTime, watermark: EventTime, effects: &mut Vec<Effect>) {

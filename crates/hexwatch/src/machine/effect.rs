@@ -6,6 +6,7 @@ use hexwatch_alarm::ActionError;
 use hexwatch_contract::alarm::Alarm;
 use hexwatch_contract::risk::CellRisk;
 use hexwatch_contract::{Account, DeadLetter, EventTime, Topic};
+use hexwatch_history::Told;
 use hexwatch_stream::ViewRows;
 
 /// What is to be done, in the order in which it is given.
@@ -23,9 +24,11 @@ pub enum Effect {
     Refuse(Vec<Arc<DeadLetter>>),
     /// Count records.
     Account(Topic, Account),
-    /// Publish rows of a view. Those of one that may take rows back are to be noted before, by their keys, on the disk and in
-    /// this generation.
-    Publish(Option<u64>, ViewRows),
+    /// Note on the disk, in this generation, and sync, which rows are published next: they may have to be taken back. Nothing
+    /// that follows may happen before.
+    Note(u64, Told),
+    /// Publish rows of a view.
+    Publish(ViewRows),
     /// Take rows of this view back, by their keys: they were told before a restart, and do not hold.
     Withdraw(Arc<str>, Vec<String>),
     /// Say how far event time has come.

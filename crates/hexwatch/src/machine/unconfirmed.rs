@@ -124,7 +124,7 @@ mod tests {
         let rows =
             ViewRows { view: "few".into(), output: Output::Topic, records: rows(seconds), withdrawn: empty };
         vec![
-            shapes()["few"].told(&rows).unwrap(),
+            shapes()["few"].told(&rows, at(100)).unwrap(),
             Told { view: "gone".to_owned(), rows: vec![("x".to_owned(), 0)] },
         ]
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use hexwatch::machine::Effect;
@@ -21,9 +22,11 @@ impl Worker {
     fn execute_one(&mut self, effect: Effect) -> Result<()> {
         match effect {
             Effect::Log(changes) => {
+                let began = Instant::now();
                 self.log
                     .append(&changes)
                     .context("writing the alarm log: free the disk, then start again")?;
+                self.metrics.alarms_logged(began.elapsed());
                 self.alarm_changes += changes.len() as u64;
             }
             Effect::Tell(change) => {
@@ -45,7 +48,12 @@ impl Worker {
                 self.metrics.records_accounted(topic.name(), &account);
                 self.sources.accounted(topic, &account);
             }
-            Effect::Publish(generation, rows) => self.publish(generation, &rows)?,
+            Effect::Note(generation, told) => {
+                if self.outlet.is_open() {
+                    self.told_rows.append(generation, &told)?;
+                }
+            }
+            Effect::Publish(rows) => self.publish(&rows)?,
             Effect::Withdraw(view, keys) => {
                 for key in keys {
                     self.outlet.withdraw(&view, &key);
@@ -87,15 +95,12 @@ impl Worker {
         self.outlet.dead_letters(letters);
     }
 
-    /// Notes which rows are told, where they may be taken back, and tells them.
-    fn publish(&mut self, generation: Option<u64>, rows: &ViewRows) -> Result<()> {
+    /// Tells Kafka of rows of a view, and which no longer hold.
+    fn publish(&mut self, rows: &ViewRows) -> Result<()> {
         if !self.outlet.is_open() {
             return Ok(());
         }
         let shape = self.shapes.get(&rows.view).cloned().unwrap_or_default();
-        if let Some(generation) = generation {
-            self.told_rows.append(generation, &shape.told(rows)?)?;
-        }
         for key in shape.keys(&rows.withdrawn)? {
             self.outlet.withdraw(&rows.view, &key);
         }

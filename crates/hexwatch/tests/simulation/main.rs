@@ -14,10 +14,12 @@
 mod chance;
 mod committer;
 mod disk;
+mod execution;
 mod flaw;
 mod outcome;
 mod outlets;
 mod process;
+mod queries;
 mod schedule;
 mod world;
 
@@ -28,7 +30,8 @@ use hexwatch_stream::Engine;
 
 use flaw::Flaw;
 use outcome::Outcome;
-use world::{Kind, World};
+use queries::Kind;
+use world::World;
 
 /// As in the binary: a schedule is a great many small rows.
 #[global_allocator]

@@ -11,7 +11,7 @@ use hexwatch_contract::alarm::{Alarm, AlarmId, Priority, State};
 use super::chance::Stop;
 use super::disk::Disk;
 use super::outlets::{Key, Outlets, view_rows};
-use super::world::VIEWS;
+use super::queries::VIEWS;
 
 /// The tables of records.
 const POSITIONAL: [&str; 4] = ["iot", "panic", "dead_letters", "late_events"];

@@ -9,7 +9,7 @@ use hexwatch_contract::alarm::Alarm;
 use hexwatch_stream::ViewRows;
 
 use super::chance::{Chance, Stop};
-use super::world::shapes;
+use super::queries::shapes;
 
 /// What identifies a row of a view: the view, and the row's key.
 pub(crate) type Key = (Arc<str>, String);

@@ -2,17 +2,19 @@
 
 use std::sync::Arc;
 
-use hexwatch::machine::{Effect, Machine, Parts, Scoring, State};
+use hexwatch::machine::{Machine, Parts, Scoring, State};
 use hexwatch_alarm::{Action, Book, Settings, Surroundings};
 use hexwatch_contract::{Account, Cell, EventTime, Offsets, Topic};
 use hexwatch_history::{Commit, Resume};
-use hexwatch_stream::{Engine, Input, Loan, ViewRows};
+use hexwatch_stream::{Engine, Input, Loan};
 
 use super::chance::{Faults, Stop};
 use super::committer::{Committer, Progress, Writer};
 use super::disk::Disk;
+use super::execution::execute;
 use super::flaw::Flaw;
 use super::outlets::Outlets;
+use super::queries::shapes;
 use super::world::{self, Log, World};
 
 /// Everything outside of the process that its effects reach.
@@ -104,7 +106,7 @@ impl Process {
             engine,
             book,
             scoring: Scoring::default(),
-            shapes: Arc::clone(world::shapes()),
+            shapes: Arc::clone(shapes()),
             kept: Topic::ALL.into(),
             told_until: resume.offsets,
             default_site: world::SITE.to_owned(),
@@ -350,81 +352,4 @@ fn forget_findings(state: &mut serde_json::Value) {
 /// Takes out of what a commit kept the late rows that wait to correct what was given.
 fn forget_corrections(state: &mut serde_json::Value) {
     state.as_object_mut().and_then(|state| state.remove("corrections"));
-}
-
-/// Executes `effects` in their order; the process may die before and after each.
-fn execute(mut effects: Vec<Effect>, on: &mut Surface<'_>) -> Result<(), Stop> {
-    if on.flaw == Flaw::ToldBeforeLogged {
-        effects.sort_by_key(|effect| matches!(effect, Effect::Log(_)));
-    }
-    for effect in effects {
-        on.faults.boundary()?;
-        on.faults.note(|| format!("  {}", told(&effect)));
-        execute_one(effect, on)?;
-    }
-    on.faults.boundary()
-}
-
-fn execute_one(effect: Effect, on: &mut Surface<'_>) -> Result<(), Stop> {
-    match effect {
-        Effect::Log(changes) => {
-            on.disk.append(changes);
-            on.faults.boundary()?;
-            if on.flaw != Flaw::LogNotSynced {
-                on.disk.sync_log();
-            }
-        }
-        Effect::Tell(change) => {
-            on.outlets.send_alarm(&change);
-            on.outlets.hear(&change)?;
-        }
-        Effect::Republish(change) => on.outlets.send_alarm(&change),
-        Effect::Account(_, account) => {
-            if !account.balances() {
-                return Stop::violation(format!("an account does not balance: {account:?}"));
-            }
-            *on.account += account;
-        }
-        Effect::Publish(generation, rows) => {
-            if let Some(generation) = generation {
-                note(generation, &rows, on)?;
-            }
-            on.outlets.send_rows(&rows);
-        }
-        Effect::Withdraw(view, keys) => on.outlets.withdraw(&view, keys),
-        Effect::Answer(_) | Effect::Refuse(_) | Effect::Watermark(_) | Effect::Risks(..) => {}
-    }
-    Ok(())
-}
-
-/// Notes which rows are about to be told.
-fn note(generation: u64, rows: &ViewRows, on: &mut Surface<'_>) -> Result<(), Stop> {
-    if on.flaw == Flaw::RowsNotNoted {
-        return Ok(());
-    }
-    on.disk.note(generation, world::shapes()[&rows.view].told(rows).unwrap());
-    on.faults.boundary()?;
-    on.disk.sync_noted();
-    on.faults.boundary()
-}
-
-/// An effect in a trace.
-fn told(effect: &Effect) -> String {
-    let change = |change: &hexwatch_contract::alarm::Alarm| {
-        format!(
-            "{} {} {} {:?} at {}",
-            change.seq, change.rule, change.key, change.transition, change.changed_at
-        )
-    };
-    match effect {
-        Effect::Log(changes) => format!("log {}", changes.iter().map(change).collect::<Vec<_>>().join(", ")),
-        Effect::Tell(one) => format!("tell {}", change(one)),
-        Effect::Republish(one) => format!("republish {}", change(one)),
-        Effect::Publish(generation, rows) => format!(
-            "publish in {generation:?} {:?}, withdraw {:?}",
-            super::outlets::view_rows(&rows.view, &rows.records),
-            super::outlets::view_rows(&rows.view, &rows.withdrawn)
-        ),
-        other => format!("{other:?}"),
-    }
 }
