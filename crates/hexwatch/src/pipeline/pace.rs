@@ -25,9 +25,10 @@ struct Ran {
 
 impl Pace {
     /// Which of those that are due goes next, if any may at `now`: a group rests for three times as long as it ran, the
-    /// urgent for a quarter as long. The urgent go first, then whoever has waited longest. In a `hurry` nobody rests.
-    pub(crate) fn choose(&self, due: &[Due], now: Instant, hurry: bool) -> Option<Due> {
-        let rested = due.iter().filter(|due| hurry || self.ready_at(**due).is_none_or(|at| at <= now));
+    /// urgent for a quarter as long. The urgent go first, then whoever has waited longest. Who is in a `hurry` does not
+    /// rest.
+    pub(crate) fn choose(&self, due: &[Due], now: Instant, hurry: impl Fn(Due) -> bool) -> Option<Due> {
+        let rested = due.iter().filter(|due| hurry(**due) || self.ready_at(**due).is_none_or(|at| at <= now));
         rested.min_by_key(|due| (!due.is_urgent, self.ran.get(&due.group).map(|ran| ran.ended))).copied()
     }
 
@@ -68,6 +69,10 @@ mod tests {
     const VIEW: Due = Due { group: 0, is_urgent: false };
     const OTHER: Due = Due { group: 1, is_urgent: false };
 
+    fn nobody(_: Due) -> bool {
+        false
+    }
+
     fn ran(pace: &mut Pace, due: Due, at: Instant, millis: u64) -> Instant {
         pace.began(due, at);
         let ended = at + Duration::from_millis(millis);
@@ -78,12 +83,12 @@ mod tests {
     #[test]
     fn the_urgent_go_first_then_whoever_has_waited_longest() {
         let (mut pace, start) = (Pace::default(), Instant::now());
-        assert_eq!(pace.choose(&[VIEW, OTHER, URGENT], start, false), Some(URGENT));
+        assert_eq!(pace.choose(&[VIEW, OTHER, URGENT], start, nobody), Some(URGENT));
         let now = ran(&mut pace, VIEW, start, 1);
-        assert_eq!(pace.choose(&[VIEW, OTHER], now, false), Some(OTHER), "it has never run");
+        assert_eq!(pace.choose(&[VIEW, OTHER], now, nobody), Some(OTHER), "it has never run");
         let now = ran(&mut pace, OTHER, now, 1) + Duration::from_secs(1);
-        assert_eq!(pace.choose(&[VIEW, OTHER], now, false), Some(VIEW));
-        assert_eq!(pace.choose(&[], now, false), None);
+        assert_eq!(pace.choose(&[VIEW, OTHER], now, nobody), Some(VIEW));
+        assert_eq!(pace.choose(&[], now, nobody), None);
     }
 
     #[test]
@@ -91,10 +96,12 @@ mod tests {
         let (mut pace, start) = (Pace::default(), Instant::now());
         let now = ran(&mut pace, VIEW, start, 10_000);
         let soon = now + Duration::from_millis(29_999);
-        assert_eq!(pace.choose(&[VIEW], soon, false), None);
+        assert_eq!(pace.choose(&[VIEW], soon, nobody), None);
         assert_eq!(pace.wait(&[VIEW], soon), Some(Duration::from_millis(1)));
-        assert_eq!(pace.choose(&[VIEW], soon, true), Some(VIEW));
-        assert_eq!(pace.choose(&[VIEW], now + Duration::from_secs(30), false), Some(VIEW));
+        assert_eq!(pace.choose(&[VIEW, OTHER], soon, |due| due == VIEW), Some(OTHER), "it has never run");
+        assert_eq!(pace.choose(&[VIEW], soon, |due| due == VIEW), Some(VIEW));
+        assert_eq!(pace.choose(&[VIEW], soon, |due| due == OTHER), None, "somebody else is in a hurry");
+        assert_eq!(pace.choose(&[VIEW], now + Duration::from_secs(30), nobody), Some(VIEW));
         let now = ran(&mut pace, URGENT, now, 400);
         assert_eq!(pace.wait(&[URGENT], now), Some(Duration::from_millis(100)), "a life may hang on it");
     }
@@ -105,7 +112,7 @@ mod tests {
         let now = ran(&mut pace, VIEW, start, 1).max(ran(&mut pace, URGENT, start, 1));
         assert_eq!(pace.wait(&[VIEW, URGENT], now), Some(URGENT_REST));
         assert_eq!(pace.wait(&[VIEW], now), Some(REST));
-        assert_eq!(pace.choose(&[VIEW, URGENT], now + URGENT_REST, false), Some(URGENT));
+        assert_eq!(pace.choose(&[VIEW, URGENT], now + URGENT_REST, nobody), Some(URGENT));
         assert_eq!(pace.wait(&[], now), None);
     }
 }

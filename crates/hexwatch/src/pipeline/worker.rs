@@ -2,6 +2,8 @@
 //! effects in their order. It runs no query that looks at many rows: those are lent to a thread of their own, so that a
 //! press for help waits for one chunk at most, whatever else there is to do.
 
+mod lending;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -14,7 +16,7 @@ use hexwatch_contract::{Account, Chunk, Clock, ManualClock, Topic};
 use hexwatch_history::{AlarmLog, Commit, ToldRows};
 use hexwatch_ingest::Event;
 use hexwatch_server::{Live, Metrics};
-use hexwatch_stream::{Due, Input};
+use hexwatch_stream::Input;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -36,18 +38,11 @@ const TICK: Duration = Duration::from_millis(100);
 /// How often it is looked how far the readers are, whether or not their events are taken.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// So much event time is taken at most before what follows from it is told: of months that are read in seconds, all
-/// that follows would be in memory at once.
-const STRETCH: Duration = Duration::from_hours(6);
-
 /// So many rows that have waited for a commit's point are taken at once: a few milliseconds' work.
 const PIECE: usize = 4_096;
 
 /// So many others have their turn before such a piece has one: chunks of safety topics are small, and many come.
 const TURNS: u32 = 8;
-
-/// So many commits' rows are many for a group of queries that waits until those are rebuilt that a life may hang on.
-const REBUILD_COMMITS: usize = 6;
 
 /// What the loop stands on. Everything is owned: no other thread touches the machine.
 pub(crate) struct Worker {
@@ -108,6 +103,20 @@ enum Work {
     Stop,
 }
 
+impl Work {
+    /// As metrics call it.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Event(_) => "records",
+            Self::Returned(_) => "queries",
+            Self::Request(_) => "request",
+            Self::Past(_) => "scores",
+            Self::Piece => "waiting_rows",
+            Self::Tick | Self::Stop => "tick",
+        }
+    }
+}
+
 impl Worker {
     /// Runs until it is stopped, a reader fails, or (with `ends`) everything has been read.
     pub(crate) fn run(mut self, runtime: &Handle, mut queues: Queues) -> Result<Summary> {
@@ -118,6 +127,7 @@ impl Worker {
             }
             let wait = self.lend_next()?;
             let work = runtime.block_on(self.next(&mut queues, wait))?;
+            let (began, name) = (Instant::now(), work.name());
             let was_restoring = self.machine.is_restoring();
             match work {
                 Work::Event(event) => self.take(*event)?,
@@ -140,6 +150,7 @@ impl Worker {
                 break;
             }
             self.see_to_commits(&queues.commits)?;
+            self.metrics.turn_taken(name, began.elapsed());
         }
         self.await_returned(runtime)?;
         let (effects, commit) = self.machine.commit(self.clock.now())?;
@@ -184,68 +195,6 @@ impl Worker {
         lanes.saturating_sub(usize::try_from(doublings).unwrap_or(lanes))
     }
 
-    /// So many rows are many for a group of queries to have to take: as many as a commit has, and more after a restart,
-    /// when others go first. Each row is there once, in whatever number of groups it waits.
-    fn many(&self) -> usize {
-        let commits = if self.machine.is_restoring() { REBUILD_COMMITS } else { 1 };
-        self.spacing.rows().saturating_mul(commits)
-    }
-
-    fn is_far_ahead(&self) -> bool {
-        self.machine.ahead() > STRETCH
-    }
-
-    /// Lends the queries whose turn it is; gives how long until somebody else's may be.
-    fn lend_next(&mut self) -> Result<Duration> {
-        if !self.loans.is_free(true) && !self.loans.is_free(false) {
-            return Ok(TICK);
-        }
-        let due = self.machine.due(self.clock.now());
-        let (urgent, others): (Vec<Due>, Vec<Due>) = due.into_iter().partition(|due| due.is_urgent);
-        Ok(self.lend_one(true, &urgent)?.min(self.lend_one(false, &others)?))
-    }
-
-    /// Lends one of `due`, which are all urgent or none, to those who run them; gives how long until the next may be.
-    fn lend_one(&mut self, urgent: bool, due: &[Due]) -> Result<Duration> {
-        if !self.loans.is_free(urgent) {
-            return Ok(TICK);
-        }
-        let now = Instant::now();
-        let many = self.many();
-        // From twice as many rows on reading waits for the queries: nobody rests until then.
-        let are_many = self.machine.untaken() >= many;
-        // A restart's first seconds belong to what a life may hang on, as long as the others' rows have room.
-        let goes_first =
-            self.machine.is_rebuilding_urgent() || (self.machine.is_restoring() && !self.loans.is_free(true));
-        let may_go = |due: &&Due| due.is_urgent || !goes_first || self.machine.untaken_by(**due) >= many;
-        let due: Vec<Due> = due.iter().filter(may_go).copied().collect();
-        let is_hurried = self.machine.is_restoring() || self.is_far_ahead() || are_many;
-        if let Some(chosen) = self.choose(&due, now, is_hurried)
-            && let Some(loan) = self.machine.lend(chosen)
-        {
-            self.pace.began(chosen, now);
-            self.loans.give(loan)?;
-            return Ok(TICK);
-        }
-        Ok(self.pace.wait(&due, now).map_or(TICK, |wait| wait.min(TICK)))
-    }
-
-    /// Which of `due` goes next: first those for whom a commit waits, who do not rest.
-    fn choose(&self, due: &[Due], now: Instant, is_hurried: bool) -> Option<Due> {
-        let is_awaited = |due: &&Due| self.machine.is_closing() && !self.machine.is_beyond(**due);
-        let awaited: Vec<Due> = due.iter().filter(is_awaited).copied().collect();
-        self.pace.choose(&awaited, now, true).or_else(|| self.pace.choose(due, now, is_hurried))
-    }
-
-    fn take_back(&mut self, Ran { returned, took }: Ran) -> Result<()> {
-        let (names, stored) = (self.machine.names_of(returned.due()), returned.stored());
-        self.metrics.queries_ran(&names, took);
-        self.metrics.rows_kept(&names, stored.rows, stored.bytes);
-        self.pace.ended(returned.due(), Instant::now());
-        let effects = self.machine.take_back(self.clock.now(), returned)?;
-        self.execute(effects)
-    }
-
     fn take_scores(&mut self, scores: Scores) -> Result<()> {
         let effects = self.machine.give_scores(self.clock.now(), scores);
         self.execute(effects)
@@ -259,15 +208,6 @@ impl Worker {
         }
         let scores = runtime.block_on(self.past.read())?;
         self.take_scores(scores)
-    }
-
-    /// Waits for what is lent, before everything is done in place.
-    fn await_returned(&mut self, runtime: &Handle) -> Result<()> {
-        while self.loans.is_any_out() {
-            let ran = runtime.block_on(self.loans.returned())?;
-            self.take_back(ran)?;
-        }
-        Ok(())
     }
 
     /// While what was open is rebuilt, partitions that are far ahead of the others are held back: their chunks wait in
