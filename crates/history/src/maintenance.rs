@@ -17,6 +17,8 @@ use crate::writer::Writer;
 const TARGET_BYTES: NonZeroU64 = NonZeroU64::new(64 << 20).unwrap();
 /// A table with fewer files is left alone by [`Writer::maintain`].
 const FILES_WORTH_IT: usize = 64;
+/// So many commits lie between two turns of a table: small files cost readers more than compacting them costs.
+const ROUND: usize = 60;
 
 /// What compacting a table did.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -56,19 +58,22 @@ impl Writer {
         })
     }
 
-    /// Compacts each table that has gathered many files since; returns their names. To be called between
-    /// commits, every few minutes.
-    pub async fn maintain(&mut self) -> Result<Vec<String>> {
+    /// Compacts the tables whose turn it is after commit `number`, where they have gathered many files since; returns their
+    /// names. To be called after each commit: the next one waits, for one table not as long as for all of them.
+    pub async fn maintain(&mut self, number: i64) -> Result<Vec<String>> {
+        let turn = usize::try_from(number).unwrap_or(0) % ROUND;
         let mut compacted = Vec::new();
-        for table in self.table_names() {
+        for table in self.table_names().into_iter().skip(turn).step_by(ROUND) {
             if self.table(&table)?.file_count() >= FILES_WORTH_IT {
                 self.compact(&table).await?;
                 compacted.push(table);
             }
         }
-        // The checkpoint's table has one file for ever, and a log entry for each commit.
-        let commits = self.commits().loaded().await?;
-        shorten_log(commits, COMMITS).await?;
+        if turn == 0 {
+            // The checkpoint's table has one file for ever, and a log entry for each commit.
+            let commits = self.commits().loaded().await?;
+            shorten_log(commits, COMMITS).await?;
+        }
         Ok(compacted)
     }
 }

@@ -18,9 +18,6 @@ use crate::crash_point::{CrashPoint, Own};
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// How many commits lie between two rounds of compaction: small files cost readers more than the round costs.
-const MAINTAIN_EVERY: i64 = 60;
-
 /// How long rows may be on their way to Kafka before that is told; a process that is ending gives up then.
 const ON_THEIR_WAY: Duration = Duration::from_secs(20);
 
@@ -40,8 +37,8 @@ impl Committer {
             self.settle(&commits).await?;
             self.incarnation(&commit).leave_in(&mut commit.state)?;
             let number = commit_with_patience(&mut writer, &commit).await?;
-            if number % MAINTAIN_EVERY == 0 {
-                let compacted = writer.maintain().await.context("compacting the history's tables")?;
+            let compacted = writer.maintain(number).await.context("compacting the history's tables")?;
+            if !compacted.is_empty() {
                 tracing::debug!(?compacted, "maintained the history");
             }
             self.crash.reach(Own::BeforeKafkaCommit);
