@@ -10,5 +10,5 @@ mod score;
 mod scorer;
 mod terms;
 
-pub use scorer::{Ground, Scorer};
+pub use scorer::{Closed, Ground, Scorer};
 pub use terms::{Levels, Term, TermQuery, Terms, TermsError, Windowing};

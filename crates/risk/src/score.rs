@@ -18,34 +18,36 @@ pub(crate) struct Scored {
 
 /// Scores the window that ends at `end` and holds `panes`.
 pub(crate) fn score(terms: &Terms, panes: &BTreeMap<EventTime, Pane>, end: EventTime) -> Scored {
-    let start = end - terms.window.size;
-    let mut contrib: Vec<Contribution> = Vec::new();
-    for (index, term) in terms.terms.iter().enumerate() {
-        let sums = panes.range(start..end).filter_map(|(pane, sums)| Some((*pane, sums.get(&index)?)));
-        let (mut value, mut n, mut top_inputs) = (0.0, 0, Vec::new());
-        for (pane, sum) in sums.rev() {
-            value += sum.value(end.since(pane + terms.window.slide), term.half_life);
-            n += sum.n;
-            let wanted = TOP - top_inputs.len();
-            top_inputs.extend(sum.top().take(wanted).cloned());
-        }
-        if n > 0 {
-            let share = Hundredths::default();
-            contrib.push(Contribution {
-                term: term.name.clone(),
-                value,
-                weight: term.weight,
-                share,
-                n,
-                top_inputs,
-            });
-        }
-    }
+    let mut contrib = parts(terms, panes, end);
     let sum = contrib.iter().map(|part| part.value * part.weight).sum();
     let score = terms.saturate(sum);
     share_out(score, sum, &mut contrib);
     let n_events = contrib.iter().map(|part| part.n).sum();
     Scored { score, contrib, n_events }
+}
+
+/// What each term that has events adds, in the order of the terms; the latest panes first, whose events weigh most.
+fn parts(terms: &Terms, panes: &BTreeMap<EventTime, Pane>, end: EventTime) -> Vec<Contribution> {
+    let mut parts: BTreeMap<usize, Contribution> = BTreeMap::new();
+    for (pane, sums) in panes.range(end - terms.window.size..end).rev() {
+        let age = end.since(*pane + terms.window.slide);
+        for (index, sum) in sums.by_term() {
+            let term = &terms.terms[*index];
+            let part = parts.entry(*index).or_insert_with(|| Contribution {
+                term: term.name.clone(),
+                value: 0.0,
+                weight: term.weight,
+                share: Hundredths::default(),
+                n: 0,
+                top_inputs: Vec::new(),
+            });
+            part.value += sum.value(age, term.half_life);
+            part.n += sum.n;
+            let wanted = TOP - part.top_inputs.len();
+            part.top_inputs.extend(sum.top().take(wanted));
+        }
+    }
+    parts.into_values().collect()
 }
 
 /// Splits `score` among its parts in whole hundredths, by largest remainder: the parts sum exactly to it, and

@@ -9,7 +9,7 @@ use hexwatch_contract::risk::{CellRisk, GridShare, Hundredths, Level};
 use hexwatch_contract::{Cell, EventTime};
 
 use crate::coverage::Sensor;
-use crate::pane::Pane;
+use crate::pane::{Kept, Pane, Sources};
 use crate::score::{Scored, score};
 use crate::terms::Terms;
 
@@ -39,6 +39,20 @@ struct Ledger {
     sensors: BTreeSet<String>,
     /// What was said about each window, by its end, with the number of its correction.
     said: BTreeMap<EventTime, (Said, u32)>,
+    /// The end of the last window that holds one of the panes, or the first that does not any more: up to there each may
+    /// have something new to say.
+    speaks_until: Option<EventTime>,
+}
+
+/// Windows of cells that were closed.
+#[derive(Debug)]
+pub struct Closed {
+    /// The cells that have something new to say, in the order of windows and cells.
+    pub rows: Vec<CellRisk>,
+    /// Up to here every window is closed.
+    pub complete: EventTime,
+    /// Whether that is as far as was asked for.
+    pub is_all: bool,
 }
 
 /// Scores cells over sliding windows of event time.
@@ -48,6 +62,8 @@ struct Ledger {
 /// the last [`Scorer::horizon`] again, and says how often each window was corrected ([`Scorer::resume`]).
 pub struct Scorer {
     terms: Terms,
+    /// By term.
+    sources: Vec<Sources>,
     correction: Duration,
     ground: Box<dyn Ground>,
     watermark: EventTime,
@@ -55,8 +71,11 @@ pub struct Scorer {
     last: EventTime,
     cells: HashMap<Cell, Ledger>,
     sensors: HashMap<String, Sensor>,
-    /// Windows, by their end, in which a cell has, or may have, something new to say.
+    /// Windows, by their end, in which a cell has, or may have, something new to say. Of those that follow one another
+    /// the first stands here: each brings the next.
     due: BTreeSet<(EventTime, Cell)>,
+    /// Up to here what is final was forgotten.
+    cleared: EventTime,
 }
 
 impl Scorer {
@@ -64,6 +83,7 @@ impl Scorer {
     #[must_use]
     pub fn new(terms: Terms, correction: Duration, ground: impl Ground + 'static) -> Self {
         Self {
+            sources: vec![Sources::default(); terms.terms.len()],
             terms,
             correction,
             ground: Box::new(ground),
@@ -73,6 +93,7 @@ impl Scorer {
             cells: HashMap::new(),
             sensors: HashMap::new(),
             due: BTreeSet::new(),
+            cleared: EventTime::MIN,
         }
     }
 
@@ -159,14 +180,13 @@ impl Scorer {
         let ledger = self.cells.entry(cell).or_default();
         let is_new = !ledger.panes.contains_key(&pane);
         let sums = ledger.panes.entry(pane).or_default();
-        sums.entry(term).or_default().add(time, pane_end.since(time), half_life, input);
-        // Every window that holds the pane, and the first one that does not any more.
-        let mut end = pane_end;
-        while end <= pane_end + size {
-            if end > self.forgotten() && (is_new || end <= self.watermark) {
-                self.due.insert((end, cell));
-            }
-            end = end + slide;
+        let input = Kept::of(time, input, &mut self.sources[term]);
+        sums.of_term(term).add(pane_end.since(time), half_life, input);
+        ledger.speaks_until = ledger.speaks_until.max(Some(pane_end + size));
+        // Every window that holds the pane, and the first one that does not any more, but for those that are final.
+        let end = if pane_end > self.forgotten() { pane_end } else { self.pane_end(self.forgotten()) };
+        if is_new || end <= self.watermark {
+            self.due.insert((end, cell));
         }
     }
 
@@ -187,20 +207,32 @@ impl Scorer {
     /// the order of windows and cells. [`EventTime::MAX`] stands for the end of the input: then the windows up to
     /// the last record's pane are closed, since nothing is known of the time after it.
     pub fn advance(&mut self, watermark: EventTime) -> Vec<CellRisk> {
+        let mut budget = usize::MAX;
+        self.advance_by(watermark, &mut budget).rows
+    }
+
+    /// The same for as many windows of cells as `budget` has left, which is spent on them. Until all are closed this has
+    /// to be called again with the same watermark, and no row may come in between.
+    pub fn advance_by(&mut self, watermark: EventTime, budget: &mut usize) -> Closed {
         let reached = if watermark == EventTime::MAX { self.pane_end(self.last) } else { watermark };
         let slide = self.terms.window.slide;
-        let final_before = self.forgotten().floor_to(slide);
         self.watermark = self.watermark.max(reached);
         let mut rows = Vec::new();
         while let Some((end, cell)) = self.due.first().copied().filter(|due| due.0 <= self.watermark) {
+            if *budget == 0 {
+                return Closed { rows, complete: end - slide, is_all: false };
+            }
+            *budget -= 1;
             self.due.pop_first();
             rows.extend(self.close(end, cell));
         }
         // It looks at every cell, and the watermark moves many times within a slide.
-        if self.forgotten().floor_to(slide) > final_before {
+        let cleared = self.forgotten().floor_to(slide);
+        if cleared > self.cleared {
+            self.cleared = cleared;
             self.forget();
         }
-        rows
+        Closed { rows, complete: watermark, is_all: true }
     }
 
     /// Takes up a window that was last spoken of as correction `rev` before a restart, after [`Scorer::advance`] has
@@ -214,6 +246,10 @@ impl Scorer {
 
     fn close(&mut self, end: EventTime, cell: Cell) -> Option<CellRisk> {
         let ledger = self.cells.get_mut(&cell)?;
+        let next = end + self.terms.window.slide;
+        if ledger.speaks_until >= Some(next) {
+            self.due.insert((next, cell));
+        }
         let Scored { score, contrib, n_events } = score(&self.terms, &ledger.panes, end);
         let heard = ledger.sensors.iter().filter_map(|device| self.sensors.get(device));
         let heard = heard.filter(|sensor| sensor.is_heard_at(end)).count();

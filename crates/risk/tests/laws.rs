@@ -185,6 +185,52 @@ proptest! {
     }
 
     #[test]
+    fn every_window_says_what_happened_in_it_whenever_rows_come(
+        rows in rows(0..2), splits in prop::collection::vec((0usize..40, 0i64..300_000), 0..4),
+    ) {
+        let mut scorer = scorer();
+        let mut said = Vec::new();
+        let (mut fed, mut watermark) = (0, 0);
+        for (split, until) in splits {
+            for row in rows.get(fed..split.min(rows.len())).unwrap_or_default() {
+                row.feed(&mut scorer);
+            }
+            (fed, watermark) = (fed.max(split.min(rows.len())), watermark.max(until));
+            said.extend(scorer.advance(at(watermark)));
+        }
+        for row in &rows[fed..] {
+            row.feed(&mut scorer);
+        }
+        said.extend(scorer.advance(at(400_000)));
+        let believed = believed(&said);
+        for (cell, end) in (1..3).flat_map(|cell| (1..40).map(move |step| (cell, step * 10_000))) {
+            let pane = |row: &Row| row.millis - row.millis % 10_000;
+            let happened = |row: &&Row| row.cell / 10 == cell && (end - 60_000..end).contains(&pane(row));
+            let count = rows.iter().filter(happened).count() as u64;
+            let stands = believed.iter().rfind(|said| said.1 == Cell::from_index(cell) && said.0 <= at(end));
+            prop_assert_eq!(stands.map_or(0, |said| said.2.n_events), count, "cell {} at {}", cell, end);
+        }
+    }
+
+    #[test]
+    fn windows_that_are_closed_a_few_at_a_time_say_the_same(rows in rows(0..3), few in 1usize..9) {
+        let (mut at_once, mut in_pieces) = (scorer(), scorer());
+        for row in &rows {
+            row.feed(&mut at_once);
+            row.feed(&mut in_pieces);
+        }
+        let (mut said, mut complete, mut is_all) = (Vec::new(), at(0), false);
+        while !is_all {
+            let piece = in_pieces.advance_by(at(400_000), &mut few.clone());
+            prop_assert!(piece.rows.iter().all(|row| row.window_end > complete), "{} was complete", complete);
+            (complete, is_all) = (piece.complete, piece.is_all);
+            said.extend(piece.rows);
+        }
+        prop_assert_eq!(complete, at(400_000));
+        prop_assert_eq!(at_once.advance(at(400_000)), said);
+    }
+
+    #[test]
     fn patrol_rows_change_nothing(rows in rows(0..2), patrol in rows(PATROL..PATROL + 1)) {
         let both: Vec<Row> = rows.iter().chain(&patrol).cloned().collect();
         prop_assert_eq!(run(&rows, &[]), run(&both, &[]));
