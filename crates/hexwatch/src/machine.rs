@@ -44,6 +44,9 @@ use ledger::{Ledger, weight_of};
 use unconfirmed::Unconfirmed;
 use unsure::Unsure;
 
+/// So many windows of cells are scored at once: some milliseconds' work, which a press for help may have to wait for.
+const WINDOWS_AT_ONCE: usize = 1_024;
+
 /// What a machine is made of.
 pub struct Parts {
     /// The engine, restored.
@@ -202,6 +205,7 @@ impl Machine {
         effects.extend(self.step(now, Input::Finished)?);
         effects.extend(tell(self.unsure.finish(&mut self.book, now)));
         self.score(now, EventTime::MAX, &mut effects);
+        self.end_scoring(now, &mut effects);
         Ok(effects)
     }
 
@@ -259,9 +263,24 @@ impl Machine {
 
     /// Gives the scores that were [awaited](Scoring::awaiting). Before that nothing is committed.
     pub fn give_scores(&mut self, now: EventTime, scores: Scores) -> Vec<Effect> {
+        self.scoring.give(scores);
+        self.score_on(now)
+    }
+
+    /// Whether cells are still to be scored up to where that was begun.
+    #[must_use]
+    pub fn is_scoring(&self) -> bool {
+        self.scoring.is_closing()
+    }
+
+    /// Goes on with that for some milliseconds.
+    pub fn score_on(&mut self, now: EventTime) -> Vec<Effect> {
         let mut effects = Vec::new();
-        if let Some(complete) = self.scoring.give(scores) {
-            self.score(now, complete, &mut effects);
+        for (complete, risks) in self.scoring.go_on(WINDOWS_AT_ONCE) {
+            if !risks.is_empty() {
+                self.ledger.risks(&risks);
+                effects.push(Effect::Risks(complete.min(now), risks));
+            }
         }
         effects
     }
@@ -348,11 +367,16 @@ impl Machine {
         Ok(effects)
     }
 
+    /// Begins to score cells up to `watermark`. Where there are few it is done.
     fn score(&mut self, now: EventTime, watermark: EventTime, effects: &mut Vec<Effect>) {
-        let risks = self.scoring.advance(watermark);
-        if !risks.is_empty() {
-            self.ledger.risks(&risks);
-            effects.push(Effect::Risks(watermark.min(now), risks));
+        self.scoring.advance(watermark);
+        effects.extend(self.score_on(now));
+    }
+
+    /// Scores all that was begun.
+    fn end_scoring(&mut self, now: EventTime, effects: &mut Vec<Effect>) {
+        while self.is_scoring() {
+            effects.extend(self.score_on(now));
         }
     }
 }

@@ -15,6 +15,7 @@ impl Machine {
     pub fn commit(&mut self, now: EventTime) -> Result<(Vec<Effect>, Option<Commit>)> {
         let mut effects = self.reopen(now, usize::MAX)?;
         effects.extend(self.step(now, Input::Tick)?);
+        self.end_scoring(now, &mut effects);
         let Some((commit, settled)) = self.take_commit(now)? else { return Ok((effects, None)) };
         effects.extend(settled);
         Ok((effects, Some(commit)))
@@ -76,7 +77,7 @@ impl Machine {
 
     /// The commit, where the engine is at one point, and what is settled then: that belongs to the next one.
     fn take_commit(&mut self, now: EventTime) -> Result<Option<(Commit, Vec<Effect>)>> {
-        if self.scoring.is_awaited() {
+        if self.scoring.is_awaited() || self.is_scoring() {
             return Ok(None);
         }
         let Some(engine) = self.engine.checkpoint() else { return Ok(None) };

@@ -12,7 +12,7 @@ use hexwatch_contract::risk::{CellRisk, GridShare};
 use hexwatch_contract::site::Device;
 use hexwatch_contract::{Cell, EventTime};
 use hexwatch_grid::Site;
-use hexwatch_risk::{Ground, Scorer, TermQuery, Terms};
+use hexwatch_risk::{Closed, Ground, Scorer, TermQuery, Terms};
 use hexwatch_sql::QueryFile;
 
 use super::device_states::signs_of_life;
@@ -120,6 +120,11 @@ impl Scores {
     /// Closes windows up to `watermark`.
     pub fn advance(&mut self, watermark: EventTime) -> Vec<CellRisk> {
         self.scorer.advance(watermark)
+    }
+
+    /// The same for as many windows of cells as `budget` has left: see [`Scorer::advance_by`].
+    pub fn advance_by(&mut self, watermark: EventTime, budget: &mut usize) -> Closed {
+        self.scorer.advance_by(watermark, budget)
     }
 }
 

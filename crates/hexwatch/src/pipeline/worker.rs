@@ -75,7 +75,7 @@ pub(crate) struct Worker {
     pub(crate) intake: Arc<Intake>,
     pub(crate) ticked: Instant,
     pub(crate) looked: Instant,
-    /// How much was done since a piece of what has waited for a commit was taken.
+    /// How much was done since the last piece of work that is done in pieces.
     pub(crate) turns: u32,
 }
 
@@ -111,7 +111,7 @@ impl Work {
             Self::Returned(_) => "queries",
             Self::Request(_) => "request",
             Self::Past(_) => "scores",
-            Self::Piece => "waiting_rows",
+            Self::Piece => "piece",
             Self::Tick | Self::Stop => "tick",
         }
     }
@@ -172,7 +172,7 @@ impl Worker {
             ran = self.loans.returned() => Work::Returned(Box::new(ran?)),
             scores = self.past.read() => Work::Past(Box::new(scores?)),
             event = queues.events.next(open) => event.map_or(Work::Stop, |event| Work::Event(Box::new(event))),
-            () = std::future::ready(()), if self.machine.is_reopening() => Work::Piece,
+            () = std::future::ready(()), if self.has_pieces() => Work::Piece,
             () = tokio::time::sleep(wait) => Work::Tick,
         })
     }
@@ -308,11 +308,12 @@ impl Worker {
         self.execute(effects)
     }
 
-    /// Begins a commit when its time has come and the history has room for it, and hands it over when it is complete. What
-    /// has waited for it is taken a piece at a time: when nothing else is to be done, or others have had their turns.
+    /// Begins a commit when its time has come and the history has room for it, and hands it over when it is complete. Scores
+    /// come before it, and what has waited for it comes after it, a piece at a time: when nothing else is to be done, or
+    /// others have had their turns.
     fn see_to_commits(&mut self, commits: &mpsc::Sender<Commit>) -> Result<()> {
         let is_due = || self.spacing.is_due(self.machine.waiting(), Instant::now());
-        if self.machine.is_reopening() {
+        if self.has_pieces() {
             self.turns += 1;
             return if self.turns >= TURNS { self.take_piece() } else { Ok(()) };
         }
@@ -329,9 +330,19 @@ impl Worker {
         Ok(())
     }
 
+    /// Whether there is work that is done a piece at a time: scoring, or taking what has waited for a commit's point.
+    fn has_pieces(&self) -> bool {
+        self.machine.is_scoring() || self.machine.is_reopening()
+    }
+
     fn take_piece(&mut self) -> Result<()> {
         self.turns = 0;
-        let effects = self.machine.reopen(self.clock.now(), PIECE)?;
+        let now = self.clock.now();
+        let effects = if self.machine.is_scoring() {
+            self.machine.score_on(now)
+        } else {
+            self.machine.reopen(now, PIECE)?
+        };
         self.execute(effects)
     }
 
