@@ -5,7 +5,7 @@
 //!
 //! Nothing here waits for a client: cells are kept once and each client takes what is newer than what it has,
 //! alarms are kept in a ring (and behind it in the alarm log) and each client reads them at its own pace. A client
-//! that cannot take a message within five seconds is cut, and resumes by `seq`.
+//! that takes nothing of what waits for it is cut within five seconds, and resumes by `seq`.
 
 mod access;
 mod api;

@@ -1,5 +1,5 @@
 //! Where rows go that risk is scored of: to the scorer, or to what it has to hear later: while its past is still read from
-//! the history, and while it closes windows. A hundred thousand cells take a second for that, so that it is done a piece
+//! the history, and while it closes windows. Sixty thousand cells took up to a second for that, so that it is done a piece
 //! at a time: no alarm waits for it.
 
 use std::collections::{BTreeSet, VecDeque};
