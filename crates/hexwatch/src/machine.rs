@@ -17,6 +17,7 @@ mod row_keys;
 mod scores;
 mod scoring;
 mod state;
+mod telling;
 mod unconfirmed;
 mod unsure;
 
@@ -37,10 +38,12 @@ pub use row_keys::{RowShape, RowShapes};
 pub use scores::Scores;
 pub use scoring::Scoring;
 pub use state::State;
+pub use telling::ROWS_AT_ONCE;
 
 use device_states::device_states;
 use effect::tell;
 use ledger::{Ledger, weight_of};
+use telling::{Owed, Telling};
 use unconfirmed::Unconfirmed;
 use unsure::Unsure;
 
@@ -84,6 +87,8 @@ pub struct Machine {
     /// The views whose rows only grow: a restart finds each again, or more of it.
     growing: BTreeSet<Arc<str>>,
     unconfirmed: Unconfirmed,
+    telling: Telling,
+    rows_at_once: usize,
     /// How many commits were taken. What views tell Kafka of in a generation is covered by the commit that ends it.
     generation: u64,
     /// Up to here all that follows has been told; at first where the watermark began.
@@ -105,6 +110,8 @@ impl Machine {
             ledger: Ledger::new(Arc::clone(&parts.shapes), parts.kept),
             shapes: parts.shapes,
             unconfirmed: Unconfirmed::default(),
+            telling: Telling::default(),
+            rows_at_once: ROWS_AT_ONCE,
             generation: 0,
             waiting_letters: Vec::new(),
             waiting_weight: 0,
@@ -206,6 +213,7 @@ impl Machine {
         effects.extend(tell(self.unsure.finish(&mut self.book, now)));
         self.score(now, EventTime::MAX, &mut effects);
         self.end_scoring(now, &mut effects);
+        effects.extend(self.tell_of(usize::MAX)?);
         Ok(effects)
     }
 
@@ -213,7 +221,7 @@ impl Machine {
     #[must_use]
     pub fn waiting(&self) -> usize {
         let beyond = self.engine.rows_beyond() + self.waiting_letters.len() + self.waiting_weight;
-        (self.ledger.len() + beyond).max(self.scoring.waiting())
+        (self.ledger.len() + beyond).max(self.scoring.waiting()).max(self.telling.rows())
     }
 
     /// Whether what a commit covers is still being read again.
@@ -316,22 +324,26 @@ impl Machine {
         let mut effects = tell(changes);
         effects.extend(stepped.accounts.iter().map(|(topic, account)| Effect::Account(*topic, *account)));
         let given = stepped.watermark.or(self.told).unwrap_or(EventTime::MAX);
+        let was_telling = self.is_telling();
         for rebuilt in stepped.rebuilt {
             for rows in self.unconfirmed.rebuilt(&rebuilt, &self.shapes)? {
-                effects.extend(self.publish(rows, given)?);
+                self.telling.push(Owed::Rows(rows, given));
             }
         }
         for rows in stepped.rows {
-            effects.extend(self.view(rows, given)?);
+            self.view(rows, given)?;
         }
         stepped.admitted.iter().for_each(|batch| self.scoring.hear(&batch.records));
         if let Some(watermark) = stepped.watermark {
-            effects.extend(self.unconfirmed.passed(watermark));
+            self.unconfirmed.passed(watermark).into_iter().for_each(|gone| self.telling.push(gone));
             effects.push(Effect::Watermark(watermark));
             self.told = Some(watermark);
         }
         if let Some(complete) = if self.scoring_waits { stepped.watermark } else { stepped.filtered } {
             self.score(now, complete, &mut effects);
+        }
+        if !was_telling {
+            effects.extend(self.tell_on()?);
         }
         self.told = self.told.or(self.engine.watermark());
         self.ledger.late(&stepped.late, self.engine.watermark().unwrap_or(EventTime::MIN))?;
@@ -340,31 +352,20 @@ impl Machine {
     }
 
     /// Where rows of a view go, that are complete up to `given`.
-    fn view(&mut self, rows: ViewRows, given: EventTime) -> Result<Vec<Effect>> {
+    fn view(&mut self, rows: ViewRows, given: EventTime) -> Result<()> {
         if self.scoring.feeds(&rows.view) {
             self.scoring.take(&rows.view, &rows.records);
-            return Ok(Vec::new());
+            return Ok(());
         }
         match rows.output {
             Output::Table => self.ledger.view(&rows)?,
             Output::Topic => {
                 self.unconfirmed.note(&rows, &self.shapes)?;
-                return self.publish(rows, given);
+                self.telling.push(Owed::Rows(rows, given));
             }
             Output::None => {}
         }
-        Ok(Vec::new())
-    }
-
-    /// Tells Kafka of rows, which are noted first where they may have to be taken back.
-    fn publish(&self, rows: ViewRows, given: EventTime) -> Result<Vec<Effect>> {
-        let mut effects = Vec::new();
-        if !self.growing.contains(&rows.view) {
-            let shape = self.shapes.get(&rows.view).cloned().unwrap_or_default();
-            effects.push(Effect::Note(self.generation, shape.told(&rows, given)?));
-        }
-        effects.push(Effect::Publish(rows));
-        Ok(effects)
+        Ok(())
     }
 
     /// Begins to score cells up to `watermark`. Where there are few it is done.

@@ -16,6 +16,7 @@ impl Machine {
         let mut effects = self.reopen(now, usize::MAX)?;
         effects.extend(self.step(now, Input::Tick)?);
         self.end_scoring(now, &mut effects);
+        effects.extend(self.tell_of(usize::MAX)?);
         let Some((commit, settled)) = self.take_commit(now)? else { return Ok((effects, None)) };
         effects.extend(settled);
         Ok((effects, Some(commit)))
@@ -77,7 +78,7 @@ impl Machine {
 
     /// The commit, where the engine is at one point, and what is settled then: that belongs to the next one.
     fn take_commit(&mut self, now: EventTime) -> Result<Option<(Commit, Vec<Effect>)>> {
-        if self.scoring.is_awaited() || self.is_scoring() {
+        if self.scoring.is_awaited() || self.is_scoring() || self.is_telling() {
             return Ok(None);
         }
         let Some(engine) = self.engine.checkpoint() else { return Ok(None) };

@@ -15,9 +15,9 @@ use hexwatch_contract::EventTime;
 use hexwatch_history::Told;
 use hexwatch_stream::{Output, Rebuilt, ViewRows};
 
-use super::effect::Effect;
 use super::row_keys::RowShapes;
 use super::state::State;
+use super::telling::Owed;
 
 /// The key of each row, with its result time in epoch milliseconds, by view.
 pub(super) type Keys = BTreeMap<Arc<str>, BTreeMap<String, i64>>;
@@ -80,17 +80,17 @@ impl Unconfirmed {
     }
 
     /// What does not hold, now that every query has given up to `watermark`.
-    pub(super) fn passed(&mut self, watermark: EventTime) -> Vec<Effect> {
-        let mut effects = Vec::new();
+    pub(super) fn passed(&mut self, watermark: EventTime) -> Vec<Owed> {
+        let mut owed = Vec::new();
         for (view, keys) in &mut self.0 {
             let gone = keys.extract_if(.., |_, at| *at <= watermark.millis()).map(|(key, _)| key);
             let gone: Vec<String> = gone.collect();
             if !gone.is_empty() {
-                effects.push(Effect::Withdraw(Arc::clone(view), gone));
+                owed.push(Owed::Gone(Arc::clone(view), gone));
             }
         }
         self.0.retain(|_, keys| !keys.is_empty());
-        effects
+        owed
     }
 }
 
@@ -150,8 +150,8 @@ mod tests {
         let given =
             ViewRows { view: "few".into(), output: Output::Topic, records: rows(&[30]), withdrawn: empty };
         unconfirmed.note(&given, &shapes()).unwrap();
-        let effects = unconfirmed.passed(at(40));
-        assert!(matches!(effects.as_slice(), [Effect::Withdraw(_, keys)] if *keys == ["40"]), "{effects:?}");
+        let owed = unconfirmed.passed(at(40));
+        assert!(matches!(owed.as_slice(), [Owed::Gone(_, keys)] if *keys == ["40"]));
         assert_eq!(left(&unconfirmed), ["50"]);
         assert!(unconfirmed.passed(at(49)).is_empty());
     }

@@ -330,9 +330,14 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether there is work that is done a piece at a time: scoring, or taking what has waited for a commit's point.
+    /// Whether there is work that is done a piece at a time: scoring, telling Kafka of rows, as long as it has room for
+    /// them, or taking what has waited for a commit's point.
     fn has_pieces(&self) -> bool {
-        self.machine.is_scoring() || self.machine.is_reopening()
+        self.machine.is_scoring() || self.may_tell() || self.machine.is_reopening()
+    }
+
+    fn may_tell(&self) -> bool {
+        self.machine.is_telling() && !self.outlet.is_behind()
     }
 
     fn take_piece(&mut self) -> Result<()> {
@@ -340,6 +345,8 @@ impl Worker {
         let now = self.clock.now();
         let effects = if self.machine.is_scoring() {
             self.machine.score_on(now)
+        } else if self.may_tell() {
+            self.machine.tell_on()?
         } else {
             self.machine.reopen(now, PIECE)?
         };

@@ -25,6 +25,7 @@ pub(crate) struct Surface<'a> {
     pub(crate) account: &'a mut Account,
     pub(crate) flaw: Flaw,
     pub(crate) is_endless: bool,
+    pub(crate) rows_at_once: usize,
     pub(crate) now: EventTime,
 }
 
@@ -112,7 +113,7 @@ impl Process {
             default_site: world::SITE.to_owned(),
         });
         let mut process = Self {
-            machine,
+            machine: machine.telling_of(on.rows_at_once),
             readings: world.logs.iter().map(|log| Reading { next: start(log), at_end: false }).collect(),
             lent: Vec::new(),
             committer: Committer::new(writer),
@@ -144,11 +145,13 @@ impl Process {
             if self.machine.is_closing() {
                 let settled = self.machine.step(on.now, Input::Tick).map_err(|error| bug(&error))?;
                 execute(settled, on)?;
+                self.tell_all(on)?;
                 self.end_close(on)?;
             }
             while self.machine.is_reopening() {
                 self.reopen(on)?;
             }
+            self.tell_all(on)?;
         }
         let stepped =
             if ahead { self.machine.step_ahead(on.now, input) } else { self.machine.step(on.now, input) };
@@ -214,20 +217,37 @@ impl Process {
         self.end_close(on)
     }
 
-    /// Hands the commit over that was begun, where it is complete, and takes what has waited for it, a chunk at a time.
+    /// Hands the commit over that was begun, where it is complete, and takes what has waited for it, a chunk at a time;
+    /// tells of a row where that is what it waits for.
     fn end_close(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
         if self.machine.is_reopening() {
             return self.reopen(on);
         }
         if self.queued.is_some() {
-            return Ok(());
+            return self.tell(on);
         }
         let closed = self.machine.closed(on.now, 1).map_err(|error| bug(&error))?;
-        let Some((commit, effects)) = closed else { return Ok(()) };
+        let Some((commit, effects)) = closed else { return self.tell(on) };
         on.faults.note(|| "closed".to_owned());
         self.queued = Some(commit);
         on.disk.forget_noted_before(self.machine.covered_before());
         execute(effects, on)
+    }
+
+    /// Tells Kafka of a row, where any waits.
+    fn tell(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        if !self.machine.is_telling() {
+            return Ok(());
+        }
+        let effects = self.machine.tell_on().map_err(|error| bug(&error))?;
+        execute(effects, on)
+    }
+
+    fn tell_all(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {
+        while self.machine.is_telling() {
+            self.tell(on)?;
+        }
+        Ok(())
     }
 
     fn reopen(&mut self, on: &mut Surface<'_>) -> Result<(), Stop> {

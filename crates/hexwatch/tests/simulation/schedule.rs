@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use hexwatch::machine::ROWS_AT_ONCE;
 use hexwatch_contract::{Account, EventTime};
 use hexwatch_stream::Engine;
 
@@ -42,6 +43,8 @@ struct Run<'w> {
     is_endless: bool,
     /// Whether every partition is read as far as it has come: what is late then is late by what was given, too.
     keeps_up: bool,
+    /// How many rows of views are told before anything else may happen.
+    rows_at_once: usize,
 }
 
 /// What became of a run; the engine can be used again.
@@ -66,6 +69,7 @@ pub(crate) fn faulty(world: &World, engine: Engine, seed: u64, flaw: Flaw, is_tr
     run.longest_pause = [1_000, 8_000, 70_000][run.faults.chance.below(3)];
     run.is_endless = seed % 4 == 3;
     run.keeps_up = seed % 4 == 1;
+    run.rows_at_once = if seed % 5 < 3 { 1 } else { ROWS_AT_ONCE };
     // What falls idle after the last fault must have the time for it.
     run.latest = world.last + LAST_FAULT;
     let outcome = run.live_through_faults();
@@ -89,6 +93,7 @@ impl<'w> Run<'w> {
             longest_pause: 0,
             is_endless: false,
             keeps_up: false,
+            rows_at_once: ROWS_AT_ONCE,
         }
     }
 
@@ -223,6 +228,7 @@ impl<'w> Run<'w> {
             account: &mut self.account,
             flaw: self.flaw,
             is_endless: self.is_endless,
+            rows_at_once: self.rows_at_once,
             now: self.now,
         };
         what(process, self.world, &mut surface)
@@ -238,6 +244,7 @@ impl<'w> Run<'w> {
             account: &mut self.account,
             flaw: self.flaw,
             is_endless: self.is_endless,
+            rows_at_once: self.rows_at_once,
             now: self.now,
         };
         match Process::start(engine.renewed(), self.world, &mut surface) {
