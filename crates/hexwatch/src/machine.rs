@@ -32,6 +32,7 @@ use hexwatch_contract::{Chunk, DeadLetter, EventTime, Offsets, Partition, Topic}
 use hexwatch_history::Told;
 use hexwatch_stream::{Due, Effects, Engine, Input, Loan, Output, Returned, ViewRows};
 
+pub use commits::Point;
 pub use device_states::signs_of_life;
 pub use effect::Effect;
 pub use row_keys::{RowShape, RowShapes};

@@ -1,6 +1,6 @@
 //! The points at which everything is committed: what leads to one, and what waits for it.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use hexwatch_contract::EventTime;
 use hexwatch_history::Commit;
 use hexwatch_stream::{Due, Input};
@@ -8,18 +8,34 @@ use hexwatch_stream::{Due, Input};
 use super::effect::{Effect, tell};
 use super::{Machine, State};
 
+/// A commit whose state is not written as JSON yet. Whoever commits does that: of a hundred thousand sensors it takes some
+/// fifty milliseconds, for which a press for help would wait.
+#[derive(Debug)]
+pub struct Point {
+    commit: Commit,
+    state: State,
+}
+
+impl Point {
+    /// The commit as the history takes it.
+    pub fn written(self) -> Result<Commit> {
+        let state = serde_json::to_value(&self.state).context("writing the engine's checkpoint")?;
+        Ok(Commit { state, ..self.commit })
+    }
+}
+
 impl Machine {
     /// What is to be committed after these effects: the rows since the last commit, and the place in the records that
     /// they follow from. `None` while what a restart reads again is not complete. The commit may begin when all that
     /// was published so far is with Kafka, and not before: its records are never read again for an outlet's sake.
-    pub fn commit(&mut self, now: EventTime) -> Result<(Vec<Effect>, Option<Commit>)> {
+    pub fn commit(&mut self, now: EventTime) -> Result<(Vec<Effect>, Option<Point>)> {
         let mut effects = self.reopen(now, usize::MAX)?;
         effects.extend(self.step(now, Input::Tick)?);
         self.end_scoring(now, &mut effects);
         effects.extend(self.tell_of(usize::MAX)?);
-        let Some((commit, settled)) = self.take_commit(now)? else { return Ok((effects, None)) };
+        let Some((point, settled)) = self.take_commit(now) else { return Ok((effects, None)) };
         effects.extend(settled);
-        Ok((effects, Some(commit)))
+        Ok((effects, Some(point)))
     }
 
     /// Begins a commit that may take its time: what is [due](Machine::due) has to be lent and taken back, and
@@ -45,13 +61,13 @@ impl Machine {
 
     /// The commit that was begun, once it is complete, and what follows from about `most` of the rows that have waited for
     /// it. [`Machine::reopen`] takes the others.
-    pub fn closed(&mut self, now: EventTime, most: usize) -> Result<Option<(Commit, Vec<Effect>)>> {
+    pub fn closed(&mut self, now: EventTime, most: usize) -> Result<Option<(Point, Vec<Effect>)>> {
         if !self.engine.is_closing() {
             return Ok(None);
         }
-        let Some((commit, mut effects)) = self.take_commit(now)? else { return Ok(None) };
+        let Some((point, mut effects)) = self.take_commit(now) else { return Ok(None) };
         effects.extend(self.reopen(now, most)?);
-        Ok(Some((commit, effects)))
+        Ok(Some((point, effects)))
     }
 
     /// What is noted of told rows in generations before this is covered, where a commit was handed over and no more than one
@@ -77,11 +93,11 @@ impl Machine {
     }
 
     /// The commit, where the engine is at one point, and what is settled then: that belongs to the next one.
-    fn take_commit(&mut self, now: EventTime) -> Result<Option<(Commit, Vec<Effect>)>> {
+    fn take_commit(&mut self, now: EventTime) -> Option<(Point, Vec<Effect>)> {
         if self.scoring.is_awaited() || self.is_scoring() || self.is_telling() {
-            return Ok(None);
+            return None;
         }
-        let Some(engine) = self.engine.checkpoint() else { return Ok(None) };
+        let engine = self.engine.checkpoint()?;
         let unsure = self.unsure.doubts(&mut self.book, now);
         let told = Some(self.book.latest_seq().clone());
         self.generation += 1;
@@ -94,8 +110,8 @@ impl Machine {
             unconfirmed: self.unconfirmed.keys().clone(),
             has_gap: false,
         };
-        let commit = self.ledger.take(&state)?;
+        let commit = self.ledger.take(&state);
         let settled = self.unsure.settle(&mut self.book, self.engine.given_until(), now);
-        Ok(Some((commit, tell(settled))))
+        Some((Point { commit, state }, tell(settled)))
     }
 }

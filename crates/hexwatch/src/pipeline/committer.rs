@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use hexwatch::machine::Point;
 use hexwatch_contract::Classified as _;
 use hexwatch_history::{Commit, Writer};
 use tokio::sync::mpsc;
@@ -32,9 +33,12 @@ pub(crate) struct Committer {
 
 impl Committer {
     /// Commits until the engine's thread hangs up. Kafka's own offsets follow, for tools that watch lag.
-    pub(crate) async fn run(self, mut writer: Writer, mut commits: mpsc::Receiver<Commit>) -> Result<Writer> {
-        while let Some(mut commit) = commits.recv().await {
-            self.settle(&commits).await?;
+    pub(crate) async fn run(self, mut writer: Writer, mut points: mpsc::Receiver<Point>) -> Result<Writer> {
+        while let Some(point) = points.recv().await {
+            let mut commit = tokio::task::spawn_blocking(|| point.written())
+                .await
+                .context("the writing of a checkpoint failed")??;
+            self.settle(&points).await?;
             self.incarnation(&commit).leave_in(&mut commit.state)?;
             let number = commit_with_patience(&mut writer, &commit).await?;
             let compacted = writer.maintain(number).await.context("compacting the history's tables")?;
@@ -58,10 +62,10 @@ impl Committer {
 
     /// Waits until Kafka has what was published before the commit was made: once the commit is written, nobody makes
     /// those rows again.
-    async fn settle(&self, commits: &mpsc::Receiver<Commit>) -> Result<()> {
+    async fn settle(&self, points: &mpsc::Receiver<Point>) -> Result<()> {
         while let Err(error) = self.outlet.settle(ON_THEIR_WAY).await {
             // The engine may wait for room to hand over its last commit, so that it has not hung up.
-            if commits.is_closed() || self.stop.is_cancelled() {
+            if points.is_closed() || self.stop.is_cancelled() {
                 return Err(error).context(
                     "publishing the last rows: they are not committed, and are made again at the next start",
                 );

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use hexwatch::machine::{Machine, RowShapes, Scores};
+use hexwatch::machine::{Machine, Point, RowShapes, Scores};
 use hexwatch_alarm::ActionError;
 use hexwatch_contract::alarm::Alarm;
 use hexwatch_contract::{Account, Chunk, Clock, ManualClock, Topic};
-use hexwatch_history::{AlarmLog, Commit, ToldRows};
+use hexwatch_history::{AlarmLog, ToldRows};
 use hexwatch_ingest::Event;
 use hexwatch_server::{Live, Metrics};
 use hexwatch_stream::Input;
@@ -83,7 +83,7 @@ pub(crate) struct Worker {
 pub(crate) struct Queues {
     pub(crate) events: Events,
     pub(crate) requests: mpsc::Receiver<Request>,
-    pub(crate) commits: mpsc::Sender<Commit>,
+    pub(crate) commits: mpsc::Sender<Point>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -153,10 +153,10 @@ impl Worker {
             self.metrics.turn_taken(name, began.elapsed());
         }
         self.await_returned(runtime)?;
-        let (effects, commit) = self.machine.commit(self.clock.now())?;
+        let (effects, point) = self.machine.commit(self.clock.now())?;
         self.execute(effects)?;
-        if let Some(commit) = commit {
-            queues.commits.blocking_send(commit).context("the history has stopped")?;
+        if let Some(point) = point {
+            queues.commits.blocking_send(point).context("the history has stopped")?;
         }
         Ok(Summary { totals: self.totals, alarm_changes: self.alarm_changes })
     }
@@ -311,7 +311,7 @@ impl Worker {
     /// Begins a commit when its time has come and the history has room for it, and hands it over when it is complete. Scores
     /// come before it, and what has waited for it comes after it, a piece at a time: when nothing else is to be done, or
     /// others have had their turns.
-    fn see_to_commits(&mut self, commits: &mpsc::Sender<Commit>) -> Result<()> {
+    fn see_to_commits(&mut self, commits: &mpsc::Sender<Point>) -> Result<()> {
         let is_due = || self.spacing.is_due(self.machine.waiting(), Instant::now());
         if self.has_pieces() {
             self.turns += 1;
@@ -321,9 +321,9 @@ impl Worker {
             self.spacing.begin(Instant::now());
             self.machine.close(self.clock.now());
         }
-        if let Some((commit, effects)) = self.machine.closed(self.clock.now(), PIECE)? {
+        if let Some((point, effects)) = self.machine.closed(self.clock.now(), PIECE)? {
             self.metrics.commit_point_reached(self.spacing.reach(Instant::now()));
-            commits.blocking_send(commit).context("the history has stopped")?;
+            commits.blocking_send(point).context("the history has stopped")?;
             self.told_rows.forget_before(self.machine.covered_before())?;
             self.execute(effects)?;
         }

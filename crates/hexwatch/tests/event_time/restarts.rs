@@ -143,7 +143,7 @@ impl Process<'_> {
         let (effects, commit) = self.machine.commit(*self.now).unwrap();
         self.execute(effects)?;
         if let Some(commit) = commit {
-            self.disk.commit(&commit, self.files);
+            self.disk.commit(&commit.written().unwrap(), self.files);
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use hexwatch::machine::{Machine, Parts, Scoring, State};
+use hexwatch::machine::{Machine, Parts, Point, Scoring, State};
 use hexwatch_alarm::{Action, Book, Settings, Surroundings};
 use hexwatch_contract::{Account, Cell, EventTime, Offsets, Topic};
 use hexwatch_history::{Commit, Resume};
@@ -227,9 +227,9 @@ impl Process {
             return self.tell(on);
         }
         let closed = self.machine.closed(on.now, 1).map_err(|error| bug(&error))?;
-        let Some((commit, effects)) = closed else { return self.tell(on) };
+        let Some((point, effects)) = closed else { return self.tell(on) };
         on.faults.note(|| "closed".to_owned());
-        self.queued = Some(commit);
+        self.queued = Some(point.written().map_err(|error| bug(&error))?);
         on.disk.forget_noted_before(self.machine.covered_before());
         execute(effects, on)
     }
@@ -328,12 +328,12 @@ impl Process {
         if self.queued.is_some() {
             return Ok(());
         }
-        let (effects, commit) = self.machine.commit(on.now).map_err(|error| bug(&error))?;
+        let (effects, point) = self.machine.commit(on.now).map_err(|error| bug(&error))?;
         execute(effects, on)?;
-        if commit.is_some() {
+        if point.is_some() {
             on.disk.forget_noted_before(self.machine.covered_before());
         }
-        self.queued = commit;
+        self.queued = point.map(Point::written).transpose().map_err(|error| bug(&error))?;
         Ok(())
     }
 
