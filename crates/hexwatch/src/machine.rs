@@ -29,7 +29,7 @@ use anyhow::Result;
 use hexwatch_alarm::{Action, Book};
 use hexwatch_contract::alarm::{Alarm, AlarmId, RuleHit, State as AlarmState};
 use hexwatch_contract::{Chunk, DeadLetter, EventTime, Offsets, Partition, Topic};
-use hexwatch_history::Told;
+use hexwatch_history::ToldSince;
 use hexwatch_stream::{Due, Effects, Engine, Input, Loan, Output, Returned, ViewRows};
 
 pub use commits::Point;
@@ -90,8 +90,10 @@ pub struct Machine {
     unconfirmed: Unconfirmed,
     telling: Telling,
     rows_at_once: usize,
-    /// How many commits were taken. What views tell Kafka of in a generation is covered by the commit that ends it.
+    /// What views tell Kafka of in a generation is covered by the commit that ends it.
     generation: u64,
+    /// The generations that began with the last three commits, the last one last.
+    began: [u64; 3],
     /// Up to here all that follows has been told; at first where the watermark began.
     told: Option<EventTime>,
 }
@@ -114,6 +116,7 @@ impl Machine {
             telling: Telling::default(),
             rows_at_once: ROWS_AT_ONCE,
             generation: 0,
+            began: [0; 3],
             waiting_letters: Vec::new(),
             waiting_weight: 0,
             told_until: parts.told_until,
@@ -127,9 +130,10 @@ impl Machine {
     /// `seq`. `told` are the rows of views that were [noted](Effect::Note) in the generation of the `last` commit and
     /// later. To be called once, before the first step.
     #[must_use]
-    pub fn begin(&mut self, changes: &[Alarm], told: Vec<Told>, last: Option<&State>) -> Vec<Effect> {
-        self.generation = last.map_or(0, |state| state.generation);
-        self.unconfirmed = Unconfirmed::after(told, last, &self.shapes);
+    pub fn begin(&mut self, changes: &[Alarm], told: ToldSince, last: Option<&State>) -> Vec<Effect> {
+        self.began = [last.map_or(0, |state| state.generation); 3];
+        self.generation = told.next;
+        self.unconfirmed = Unconfirmed::after(told.rows, last, &self.shapes);
         self.unsure = Unsure::after(changes, last, |rule| self.engine.runs(rule));
         self.unsure.unsettle(&mut self.book, changes);
         let is_there = |change: &Alarm| last.is_some_and(|state| state.has_told(&change.site, change.seq));

@@ -58,5 +58,5 @@ pub use plan::{Part, Plan};
 pub use reader::Reader;
 pub use table_name::TableName;
 pub use takeover::{Behind, Duty, RecoveryReport, Takeover};
-pub use told_rows::{Told, ToldRows, ToldRowsError};
+pub use told_rows::{Told, ToldRows, ToldRowsError, ToldSince};
 pub use writer::Writer;

@@ -61,6 +61,16 @@ pub struct Told {
     pub rows: Vec<(String, i64)>,
 }
 
+/// What was told since a commit.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ToldSince {
+    /// The rows, in the order in which they were noted.
+    pub rows: Vec<Told>,
+    /// The first generation in which none is noted, and none after it. What is told from now on belongs there: a generation
+    /// that a dead process noted rows in may be of a commit that was never written, and they are none of its like.
+    pub next: u64,
+}
+
 /// The files.
 #[derive(Debug)]
 pub struct ToldRows {
@@ -83,20 +93,21 @@ impl ToldRows {
     ///
     /// # Errors
     /// Where a file cannot be read.
-    pub fn read(&self, from: u64) -> Result<Vec<Told>> {
-        let mut told = Vec::new();
+    pub fn read(&self, from: u64) -> Result<ToldSince> {
+        let mut since = ToldSince { rows: Vec::new(), next: from };
         for generation in self.generations()?.into_iter().filter(|generation| *generation >= from) {
+            since.next = generation + 1;
             let path = self.path(generation);
             let bytes = fs::read(&path).map_err(io_error("reading", &path))?;
             for (line, number) in whole(&bytes).split(|byte| *byte == b'\n').zip(1..) {
                 if !line.is_empty() {
                     let damaged =
                         |source| ToldRowsError::Damaged { path: path.clone(), line: number, source };
-                    told.push(serde_json::from_slice(line).map_err(damaged)?);
+                    since.rows.push(serde_json::from_slice(line).map_err(damaged)?);
                 }
             }
         }
-        Ok(told)
+        Ok(since)
     }
 
     /// Notes `told` in `generation`, and returns when it is on the disk.
@@ -184,6 +195,10 @@ mod tests {
         Told { view: "few".to_owned(), rows: vec![(key.to_owned(), 1_000)] }
     }
 
+    fn since(keys: &[&str], next: u64) -> ToldSince {
+        ToldSince { rows: keys.iter().copied().map(told).collect(), next }
+    }
+
     #[test]
     fn what_was_told_since_a_commit_is_read_again_and_a_torn_line_is_not() {
         let folder = tempfile::tempdir().unwrap();
@@ -196,10 +211,11 @@ mod tests {
         let torn = [fs::read(&path).unwrap().as_slice(), br#"{"view":"few","ro"#].concat();
         fs::write(&path, torn).unwrap();
         let mut rows = open();
-        assert_eq!(rows.read(1).unwrap(), ["b", "c", "d"].map(told));
+        assert_eq!(rows.read(1).unwrap(), since(&["b", "c", "d"], 3));
+        assert_eq!(rows.read(7).unwrap(), since(&[], 7));
         rows.append(2, &told("e")).unwrap();
         rows.forget_before(2).unwrap();
-        assert_eq!(rows.read(0).unwrap(), ["d", "e"].map(told));
+        assert_eq!(rows.read(0).unwrap(), since(&["d", "e"], 3));
     }
 
     #[test]
@@ -220,6 +236,6 @@ mod tests {
         rows.append(7, &told("b")).unwrap();
         let after = disk.power_loss(folder.path());
         let rows = ToldRows::open(&after.path().join("told_rows"), Arc::new(Fsync)).unwrap();
-        assert_eq!(rows.read(0).unwrap(), ["a", "b"].map(told));
+        assert_eq!(rows.read(0).unwrap(), since(&["a", "b"], 8));
     }
 }

@@ -74,7 +74,7 @@ impl Machine {
     /// waits while another is made.
     #[must_use]
     pub fn covered_before(&self) -> u64 {
-        self.generation.saturating_sub(2)
+        self.began[0]
     }
 
     /// Whether rows that have waited for a commit are still to be taken, before the next one may begin.
@@ -101,6 +101,7 @@ impl Machine {
         let unsure = self.unsure.doubts(&mut self.book, now);
         let told = Some(self.book.latest_seq().clone());
         self.generation += 1;
+        self.began = [self.began[1], self.began[2], self.generation];
         let state = State {
             engine,
             devices: self.book.device_states(),

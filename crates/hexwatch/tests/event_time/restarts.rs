@@ -9,7 +9,7 @@ use hexwatch::machine::{Effect, Machine, Parts, Scoring, State};
 use hexwatch_alarm::{Book, Settings};
 use hexwatch_contract::alarm::{Alarm, AlarmId};
 use hexwatch_contract::{Chunk, EventTime, Offsets, Partition, Topic};
-use hexwatch_history::{Commit, TableName};
+use hexwatch_history::{Commit, TableName, ToldSince};
 use hexwatch_sql::QueryFile;
 use hexwatch_stream::{Engine, Input};
 use serde_json::Value;
@@ -97,7 +97,7 @@ fn machine(mut engine: Engine, disk: &Disk) -> (Machine, Offsets) {
 impl Process<'_> {
     fn live(&mut self) -> Result<(), Death> {
         let changes = self.disk.log.clone();
-        let owed = self.machine.begin(&changes, Vec::new(), state_of(self.disk).as_ref());
+        let owed = self.machine.begin(&changes, ToldSince::default(), state_of(self.disk).as_ref());
         self.execute(owed)?;
         self.step(Input::Assigned(super::path::partitions()))?;
         while !self.waiting.is_empty() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use arrow::array::RecordBatch;
 use hexwatch_contract::alarm::Alarm;
-use hexwatch_history::{Checkpoint, Told};
+use hexwatch_history::{Checkpoint, Told, ToldSince};
 
 use super::chance::Chance;
 
@@ -74,9 +74,10 @@ impl Disk {
     }
 
     /// What was noted in `generation` and later.
-    pub(crate) fn noted(&self, generation: u64) -> Vec<Told> {
-        let noted = self.noted.iter().filter(|noted| noted.generation >= generation);
-        noted.map(|noted| noted.told.clone()).collect()
+    pub(crate) fn noted(&self, generation: u64) -> ToldSince {
+        let noted = || self.noted.iter().filter(|noted| noted.generation >= generation);
+        let next = noted().map(|noted| noted.generation + 1).fold(generation, u64::max);
+        ToldSince { rows: noted().map(|noted| noted.told.clone()).collect(), next }
     }
 
     pub(crate) fn forget_noted_before(&mut self, generation: u64) {

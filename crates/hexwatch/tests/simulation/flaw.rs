@@ -29,4 +29,6 @@ pub(crate) enum Flaw {
     RowsNotNoted,
     /// A restart does not take unfinished rows of derived tables back.
     NothingTakenBack,
+    /// A restart notes told rows in the generation in which a dead process has noted some.
+    GenerationUsedTwice,
 }

@@ -255,3 +255,9 @@ fn rows_that_are_told_and_not_noted_are_noticed() {
 fn a_restart_that_takes_nothing_back_is_noticed() {
     assert_noticed(Flaw::NothingTakenBack);
 }
+
+#[test]
+fn a_generation_of_told_rows_that_is_used_twice_is_noticed() {
+    // One in some hundred thousands: the first of them stands here.
+    assert_noticed_from(303_000, usual, Flaw::GenerationUsedTwice);
+}

@@ -128,7 +128,11 @@ impl Process {
     fn begin(&mut self, world: &World, on: &mut Surface<'_>, state: Option<&State>) -> Result<(), Stop> {
         on.outlets.compare(on.disk.changes())?;
         let changes: Vec<_> = on.disk.changes().cloned().collect();
-        let told = on.disk.noted(state.map_or(0, |state| state.generation));
+        let generation = state.map_or(0, |state| state.generation);
+        let mut told = on.disk.noted(generation);
+        if on.flaw == Flaw::GenerationUsedTwice {
+            told.next = generation;
+        }
         execute(self.machine.begin(&changes, told, state), on)?;
         let partitions = world.logs.iter().map(|log| (log.partition.clone(), log.topic)).collect();
         self.step(Input::Assigned(partitions), false, on)
