@@ -330,14 +330,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether there is work that is done a piece at a time: scoring, telling Kafka of rows, as long as it has room for
-    /// them, or taking what has waited for a commit's point.
+    /// Whether there is work that is done a piece at a time: scoring, telling Kafka of rows, or taking what has waited for
+    /// a commit's point.
     fn has_pieces(&self) -> bool {
         self.machine.is_scoring() || self.may_tell() || self.machine.is_reopening()
     }
 
+    /// Rows wait for room in the machine, but not those that a commit was begun with: rules that do not speak ahead wait
+    /// for its point, and must not wait for Kafka.
     fn may_tell(&self) -> bool {
-        self.machine.is_telling() && !self.outlet.is_behind()
+        self.machine.is_telling() && (self.machine.is_closing() || !self.outlet.is_behind())
     }
 
     fn take_piece(&mut self) -> Result<()> {
