@@ -9,23 +9,11 @@
 
 mod load;
 
-use load::{body, decode};
+use load::{DAMAGES, Damage, body, decode};
 
 /// One in so many is damaged.
 const EVERY: usize = 10;
 const ROUNDS: usize = 7;
-
-type Damage = fn(String) -> String;
-
-/// What may be wrong with a record.
-const DAMAGES: [(&str, Damage); 6] = [
-    ("cut off", |text| text[..text.len() * 2 / 3].to_owned()),
-    ("no JSON", |text| text.replace("\"lon\":", "\"lon\";")),
-    ("a key twice", |text| text.replace("\"floor\":", "\"site\":")),
-    ("a phone number", |text| text.replace("\"floor\":", "\"phone\":")),
-    ("an unknown member", |text| text.replace("\"normal\"", "\"asleep\"")),
-    ("out of range", |text| text.replace("31.2304", "131.2304")),
-];
 
 fn damaged(kinds: &[Damage]) -> Vec<String> {
     let damage = |number: usize| match number % EVERY {
