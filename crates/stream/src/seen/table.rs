@@ -42,76 +42,40 @@ fn search(line: &Line, marked: Marked) -> (bool, usize) {
 /// for an identity and to put it in takes one line of memory as a rule, where a table with its signs apart from its
 /// numbers takes two. A larger table has them in the same order, and so is filled from one end to the other.
 #[derive(Debug, Default)]
-pub(super) struct Table {
-    lines: Vec<Line>,
-    taken: usize,
-}
+struct Lines(Vec<Line>);
 
-impl Table {
-    /// A table with room for so many.
-    pub(super) fn with_room(most: usize) -> Self {
-        Self { lines: vec![[FREE; 8]; (3 * most).div_ceil(16)], taken: 0 }
+impl Lines {
+    /// How many lines have room for so many identities.
+    fn needed(most: usize) -> usize {
+        (3 * most).div_ceil(16)
+    }
+
+    fn with_room(most: usize) -> Self {
+        Self(vec![[FREE; 8]; Self::needed(most)])
     }
 
     /// Two thirds of the places: then few lines are full.
     fn room(&self) -> usize {
-        self.lines.len() * 16 / 3
+        self.0.len() * 16 / 3
     }
 
-    #[cfg(test)]
-    pub(super) fn places(&self) -> usize {
-        self.lines.len() * 8
+    fn glance(&self, marked: Marked) -> u64 {
+        self.0.get(self.own_line(marked)).map_or(FREE, |line| line[0])
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.taken
+    fn has(&self, marked: Marked) -> bool {
+        !self.0.is_empty() && self.find(marked).is_none()
     }
 
-    /// Something of the line of `marked`: to have looked there is what it is for.
-    pub(super) fn glance(&self, marked: Marked) -> u64 {
-        self.lines.get(self.own_line(marked)).map_or(FREE, |line| line[0])
-    }
-
-    pub(super) fn has(&self, marked: Marked) -> bool {
-        !self.lines.is_empty() && self.find(marked).is_none()
-    }
-
-    /// Puts `marked` in; false where its identity was there, whatever its tag. Where there is no room, `expected` says how
-    /// many will be there in the end, given how many are.
-    pub(super) fn insert(&mut self, marked: Marked, expected: impl FnOnce(usize) -> usize) -> bool {
-        if self.taken >= self.room() {
-            // Neither so little that it grows all the time, nor room for what may never come.
-            let (least, most) = (self.taken / 4 * 5 + 8, self.taken * 4 + 8);
-            self.refill(expected(self.taken).clamp(least, most), |_| true);
-        }
-        self.put(marked)
-    }
-
-    /// Keeps what is of `tags`, one bit each, and gives the room of the rest back.
-    pub(super) fn keep(&mut self, tags: u16) {
-        let is_kept = |marked: Marked| (1_u16 << (marked.0 & 0xf)) & tags != 0;
-        let kept = self.all().filter(|marked| is_kept(*marked)).count();
-        self.refill(kept, is_kept);
+    /// False where its identity is there.
+    fn put(&mut self, marked: Marked) -> bool {
+        let Some((line, place)) = self.find(marked) else { return false };
+        self.0[line][place] = marked.0;
+        true
     }
 
     fn all(&self) -> impl Iterator<Item = Marked> {
-        self.lines.iter().flatten().filter(|place| **place != FREE).map(|place| Marked(*place))
-    }
-
-    /// A table with room for `most`, and in it what of this one `is_kept`.
-    fn refill(&mut self, most: usize, is_kept: impl Fn(Marked) -> bool) {
-        let mut next = Self::with_room(most);
-        for marked in self.all().filter(|marked| is_kept(*marked)) {
-            next.put(marked);
-        }
-        *self = next;
-    }
-
-    fn put(&mut self, marked: Marked) -> bool {
-        let Some((line, place)) = self.find(marked) else { return false };
-        self.lines[line][place] = marked.0;
-        self.taken += 1;
-        true
+        marked_of(&self.0)
     }
 
     #[allow(
@@ -119,20 +83,163 @@ impl Table {
         reason = "the product's upper half is below the number of lines"
     )]
     fn own_line(&self, marked: Marked) -> usize {
-        ((u128::from(marked.hash()) * self.lines.len() as u128) >> u64::BITS) as usize
+        ((u128::from(marked.hash()) * self.0.len() as u128) >> u64::BITS) as usize
     }
 
     /// The line and the place where `marked` belongs; `None` where its identity is there. A third of all places is free.
     fn find(&self, marked: Marked) -> Option<(usize, usize)> {
         let mut number = self.own_line(marked);
         loop {
-            let line = &self.lines[number];
+            let line = &self.0[number];
             match search(line, marked) {
                 (true, _) => return None,
                 (false, taken) if taken < line.len() => return Some((number, taken)),
-                _ => number = (number + 1) % self.lines.len(),
+                _ => number = (number + 1) % self.0.len(),
             }
         }
+    }
+}
+
+fn marked_of(lines: &[Line]) -> impl Iterator<Item = Marked> {
+    lines.iter().flatten().filter(|place| **place != FREE).map(|place| Marked(*place))
+}
+
+/// So many lines of a larger table are made ready at each insertion, a page of memory, or so many more that it is ready
+/// after few insertions: those take of what is free in the other one.
+fn ready_at_once(wanted: usize) -> usize {
+    wanted.div_ceil(AT_ONCE / 4).max(64)
+}
+
+/// So many lines are moved into it then.
+const MOVED_AT_ONCE: usize = 8;
+
+/// Room for more rows than this is not made ready at once. To make it ready for twenty million takes half a second and
+/// more, for which a press for help would wait.
+const AT_ONCE: usize = 65_536;
+
+/// The larger table that another one grows into: made ready a little at a time, then filled from it a little at a time. What
+/// is new meanwhile is put into the other one until this is ready, and here from then on.
+#[derive(Debug)]
+struct Growth {
+    wanted: usize,
+    lines: Lines,
+    /// How many lines of the other one are here too. There they stay, so that what is looked for there is still found.
+    moved: usize,
+}
+
+impl Growth {
+    fn to(most: usize) -> Self {
+        let wanted = Lines::needed(most);
+        Self { wanted, lines: Lines(Vec::with_capacity(wanted)), moved: 0 }
+    }
+
+    fn is_ready(&self) -> bool {
+        self.lines.0.len() == self.wanted
+    }
+
+    /// Goes a little on; whether all of `from` is here.
+    fn go_on(&mut self, from: &Lines) -> bool {
+        if !self.is_ready() {
+            let more = ready_at_once(self.wanted).min(self.wanted - self.lines.0.len());
+            self.lines.0.extend(std::iter::repeat_n([FREE; 8], more));
+            return false;
+        }
+        let until = from.0.len().min(self.moved + MOVED_AT_ONCE);
+        for marked in marked_of(&from.0[self.moved..until]) {
+            self.lines.put(marked);
+        }
+        self.moved = until;
+        until == from.0.len()
+    }
+}
+
+/// A set of identities, which never grows in one go where it is large.
+#[derive(Debug, Default)]
+pub(super) struct Table {
+    lines: Lines,
+    growth: Option<Growth>,
+    taken: usize,
+}
+
+impl Table {
+    /// A table that will have room for so many.
+    pub(super) fn with_room(most: usize) -> Self {
+        let growth = (most > AT_ONCE).then(|| Growth::to(most));
+        Self { lines: Lines::with_room(most.min(AT_ONCE)), growth, taken: 0 }
+    }
+
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.lines.0.len() * 8
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.taken
+    }
+
+    /// Something of the lines of `marked`: to have looked there is what it is for.
+    pub(super) fn glance(&self, marked: Marked) -> u64 {
+        self.lines.glance(marked) ^ self.growth.as_ref().map_or(0, |growth| growth.lines.glance(marked))
+    }
+
+    pub(super) fn has(&self, marked: Marked) -> bool {
+        let is_new = |growth: &Growth| growth.is_ready() && growth.lines.has(marked);
+        self.lines.has(marked) || self.growth.as_ref().is_some_and(is_new)
+    }
+
+    /// Puts `marked` in; false where its identity was there, whatever its tag. Where there is no room, `expected` says how
+    /// many will be there in the end, given how many are.
+    pub(super) fn insert(&mut self, marked: Marked, expected: impl FnOnce(usize) -> usize) -> bool {
+        if self.growth.is_some() {
+            self.grow_on();
+        } else if self.taken >= self.lines.room() {
+            self.grow(expected(self.taken));
+        }
+        let is_new = match &mut self.growth {
+            Some(growth) if growth.is_ready() => !self.lines.has(marked) && growth.lines.put(marked),
+            _ => self.lines.put(marked),
+        };
+        self.taken += usize::from(is_new);
+        is_new
+    }
+
+    /// Begins to grow, or grows where that is soon done.
+    fn grow(&mut self, expected: usize) {
+        // Neither so little that it grows all the time, nor room for what may never come.
+        let (least, most) = (self.taken / 4 * 5 + 8, self.taken * 4 + 8);
+        let room = expected.clamp(least, most);
+        if room <= AT_ONCE {
+            self.refill(room, |_| true);
+        } else {
+            self.growth = Some(Growth::to(room));
+        }
+    }
+
+    fn grow_on(&mut self) {
+        if let Some(growth) = self.growth.take_if(|growth| growth.go_on(&self.lines)) {
+            self.lines = growth.lines;
+        }
+    }
+
+    /// Keeps what is of `tags`, one bit each, and gives the room of the rest back.
+    pub(super) fn keep(&mut self, tags: u16) {
+        while self.growth.is_some() {
+            self.grow_on();
+        }
+        let is_kept = |marked: Marked| (1_u16 << (marked.0 & 0xf)) & tags != 0;
+        let kept = self.lines.all().filter(|marked| is_kept(*marked)).count();
+        self.refill(kept, is_kept);
+    }
+
+    /// A table with room for `most`, and in it what of this one `is_kept`.
+    fn refill(&mut self, most: usize, is_kept: impl Fn(Marked) -> bool) {
+        let mut next = Lines::with_room(most);
+        self.taken = 0;
+        for marked in self.lines.all().filter(|marked| is_kept(*marked)) {
+            next.put(marked);
+            self.taken += 1;
+        }
+        self.lines = next;
     }
 }
 
@@ -177,12 +284,62 @@ mod tests {
     fn the_room_that_was_asked_for_suffices() {
         for most in 1..2_000 {
             let mut table = Table::with_room(most);
-            let lines = table.lines.len();
+            let places = table.places();
             for number in 0..most as u128 {
                 assert!(table.insert(Marked::of(number, Tag(0)), twice));
             }
-            assert_eq!(table.lines.len(), lines, "{most}");
+            assert_eq!(table.places(), places, "{most}");
         }
+    }
+
+    #[test]
+    fn a_larger_table_is_ready_before_the_other_one_is_full() {
+        let free_of = |room: usize| Lines::needed(room) * 8 - room;
+        for room in (AT_ONCE..10 * AT_ONCE).step_by(997).chain([20_000_000, 200_000_000]) {
+            let wanted = Lines::needed(4 * room + 8);
+            assert!(wanted.div_ceil(ready_at_once(wanted)) < free_of(room) / 2, "{room}");
+        }
+        let wanted = Lines::needed(400_000_000);
+        assert!(
+            wanted.div_ceil(ready_at_once(wanted)) < AT_ONCE,
+            "a table for many begins with room for few"
+        );
+    }
+
+    /// What of growing has been done: lines made ready, lines moved.
+    fn grown(table: &Table) -> (usize, usize) {
+        table.growth.as_ref().map_or((0, 0), |growth| (growth.lines.0.len(), growth.moved))
+    }
+
+    #[test]
+    fn a_large_table_grows_a_little_at_each_insertion_and_loses_nothing() {
+        const ROWS: u128 = 600_000;
+        let marked = |number: u128| Marked::of(number * 0x9e37_79b9_7f4a_7c15, Tag(5));
+        let mut table = Table::with_room(AT_ONCE + 1);
+        let (mut growths, mut spread, mut places) = (0, 0, table.places());
+        for number in 0..ROWS {
+            let before = grown(&table);
+            assert!(table.insert(marked(number), twice), "{number} is new");
+            let after = grown(&table);
+            if table.growth.is_some() {
+                assert!(after.0 <= before.0 + 64 && after.1 <= before.1 + MOVED_AT_ONCE);
+                spread += 1;
+            }
+            growths += usize::from(std::mem::replace(&mut places, table.places()) != table.places());
+            // One of before, one of while it grew, the last one.
+            for known in [0, number / 2, number] {
+                assert!(
+                    table.has(marked(known)) && !table.insert(marked(known), twice),
+                    "{known} at {number}"
+                );
+            }
+            assert!(!table.has(marked(ROWS + number)));
+        }
+        assert!(growths >= 4 && spread > 1_000, "{growths} growths, {spread} insertions meanwhile");
+        assert_eq!(table.len(), 600_000);
+        table.growth = Some(Growth::to(2_000_000));
+        table.keep(1 << 5);
+        assert_eq!((table.len(), table.lines.all().count()), (600_000, 600_000));
     }
 
     /// Identities of which many want the same line: those of the first kind the last one of a small table.
@@ -212,7 +369,7 @@ mod tests {
                     model.entry(identity).or_insert(tag);
                 }
                 prop_assert_eq!(table.len(), model.len());
-                prop_assert!(table.taken <= table.room());
+                prop_assert!(table.taken <= table.lines.room());
             }
         }
     }
