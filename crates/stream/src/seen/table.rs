@@ -59,6 +59,10 @@ impl Lines {
         self.0.len() * 16 / 3
     }
 
+    fn places(&self) -> usize {
+        self.0.len() * 8
+    }
+
     fn glance(&self, marked: Marked) -> u64 {
         self.0.get(self.own_line(marked)).map_or(FREE, |line| line[0])
     }
@@ -104,33 +108,32 @@ fn marked_of(lines: &[Line]) -> impl Iterator<Item = Marked> {
     lines.iter().flatten().filter(|place| **place != FREE).map(|place| Marked(*place))
 }
 
-/// So many lines of a larger table are made ready at each insertion, a page of memory, or so many more that it is ready
-/// after few insertions: those take of what is free in the other one.
-fn ready_at_once(wanted: usize) -> usize {
-    wanted.div_ceil(AT_ONCE / 4).max(64)
-}
-
-/// So many lines are moved into it then.
+/// So many lines are moved at each insertion into a table that another one grows into.
 const MOVED_AT_ONCE: usize = 8;
 
-/// Room for more rows than this is not made ready at once. To make it ready for twenty million takes half a second and
-/// more, for which a press for help would wait.
+/// Room for more rows than this, and than a small part of what is expected, is not made ready at once. To do so for twenty
+/// million takes half a second and more, for which a press for help would wait.
 const AT_ONCE: usize = 65_536;
+const PART_AT_ONCE: usize = 32;
 
 /// The larger table that another one grows into: made ready a little at a time, then filled from it a little at a time. What
 /// is new meanwhile is put into the other one until this is ready, and here from then on.
 #[derive(Debug)]
 struct Growth {
     wanted: usize,
+    /// How many lines are made ready at each insertion: memory is not got faster than it has to be.
+    ready_at_once: usize,
     lines: Lines,
     /// How many lines of the other one are here too. There they stay, so that what is looked for there is still found.
     moved: usize,
 }
 
 impl Growth {
-    fn to(most: usize) -> Self {
+    /// To room for `most`, which is ready before a quarter of the `free` places of the other one is taken.
+    fn to(most: usize, free: usize) -> Self {
         let wanted = Lines::needed(most);
-        Self { wanted, lines: Lines(Vec::with_capacity(wanted)), moved: 0 }
+        let ready_at_once = wanted.div_ceil((free / 4).max(1)).max(MOVED_AT_ONCE);
+        Self { wanted, ready_at_once, lines: Lines(Vec::with_capacity(wanted)), moved: 0 }
     }
 
     fn is_ready(&self) -> bool {
@@ -140,7 +143,7 @@ impl Growth {
     /// Goes a little on; whether all of `from` is here.
     fn go_on(&mut self, from: &Lines) -> bool {
         if !self.is_ready() {
-            let more = ready_at_once(self.wanted).min(self.wanted - self.lines.0.len());
+            let more = self.ready_at_once.min(self.wanted - self.lines.0.len());
             self.lines.0.extend(std::iter::repeat_n([FREE; 8], more));
             return false;
         }
@@ -164,13 +167,14 @@ pub(super) struct Table {
 impl Table {
     /// A table that will have room for so many.
     pub(super) fn with_room(most: usize) -> Self {
-        let growth = (most > AT_ONCE).then(|| Growth::to(most));
-        Self { lines: Lines::with_room(most.min(AT_ONCE)), growth, taken: 0 }
+        let lines = Lines::with_room(most.min(AT_ONCE.max(most / PART_AT_ONCE)));
+        let growth = (most > AT_ONCE).then(|| Growth::to(most, lines.places()));
+        Self { lines, growth, taken: 0 }
     }
 
     #[cfg(test)]
     pub(super) fn places(&self) -> usize {
-        self.lines.0.len() * 8
+        self.lines.places()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -211,7 +215,7 @@ impl Table {
         if room <= AT_ONCE {
             self.refill(room, |_| true);
         } else {
-            self.growth = Some(Growth::to(room));
+            self.growth = Some(Growth::to(room, self.lines.places() - self.taken));
         }
     }
 
@@ -292,20 +296,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_larger_table_is_ready_before_the_other_one_is_full() {
-        let free_of = |room: usize| Lines::needed(room) * 8 - room;
-        for room in (AT_ONCE..10 * AT_ONCE).step_by(997).chain([20_000_000, 200_000_000]) {
-            let wanted = Lines::needed(4 * room + 8);
-            assert!(wanted.div_ceil(ready_at_once(wanted)) < free_of(room) / 2, "{room}");
-        }
-        let wanted = Lines::needed(400_000_000);
-        assert!(
-            wanted.div_ceil(ready_at_once(wanted)) < AT_ONCE,
-            "a table for many begins with room for few"
-        );
-    }
-
     /// What of growing has been done: lines made ready, lines moved.
     fn grown(table: &Table) -> (usize, usize) {
         table.growth.as_ref().map_or((0, 0), |growth| (growth.lines.0.len(), growth.moved))
@@ -321,10 +311,15 @@ mod tests {
             let before = grown(&table);
             assert!(table.insert(marked(number), twice), "{number} is new");
             let after = grown(&table);
-            if table.growth.is_some() {
-                assert!(after.0 <= before.0 + 64 && after.1 <= before.1 + MOVED_AT_ONCE);
+            if let Some(growth) = &table.growth {
+                assert!(after.0 <= before.0 + growth.ready_at_once && after.1 <= before.1 + MOVED_AT_ONCE);
+                assert!(growth.ready_at_once <= 64, "more than a page");
                 spread += 1;
             }
+            assert!(
+                table.taken < table.lines.places() * 4 / 5 || grown(&table).1 > 0,
+                "too full at {number}"
+            );
             growths += usize::from(std::mem::replace(&mut places, table.places()) != table.places());
             // One of before, one of while it grew, the last one.
             for known in [0, number / 2, number] {
@@ -337,7 +332,7 @@ mod tests {
         }
         assert!(growths >= 4 && spread > 1_000, "{growths} growths, {spread} insertions meanwhile");
         assert_eq!(table.len(), 600_000);
-        table.growth = Some(Growth::to(2_000_000));
+        table.growth = Some(Growth::to(2_000_000, 100_000));
         table.keep(1 << 5);
         assert_eq!((table.len(), table.lines.all().count()), (600_000, 600_000));
     }
