@@ -90,7 +90,8 @@ impl Lines {
         ((u128::from(marked.hash()) * self.0.len() as u128) >> u64::BITS) as usize
     }
 
-    /// The line and the place where `marked` belongs; `None` where its identity is there. A third of all places is free.
+    /// The line and the place where `marked` belongs; `None` where its identity is there. A third of all places is free, and
+    /// while a larger table is made ready still a quarter.
     fn find(&self, marked: Marked) -> Option<(usize, usize)> {
         let mut number = self.own_line(marked);
         loop {
@@ -183,12 +184,16 @@ impl Table {
 
     /// Something of the lines of `marked`: to have looked there is what it is for.
     pub(super) fn glance(&self, marked: Marked) -> u64 {
-        self.lines.glance(marked) ^ self.growth.as_ref().map_or(0, |growth| growth.lines.glance(marked))
+        self.lines.glance(marked) ^ self.larger().map_or(0, |larger| larger.glance(marked))
     }
 
     pub(super) fn has(&self, marked: Marked) -> bool {
-        let is_new = |growth: &Growth| growth.is_ready() && growth.lines.has(marked);
-        self.lines.has(marked) || self.growth.as_ref().is_some_and(is_new)
+        self.lines.has(marked) || self.larger().is_some_and(|larger| larger.has(marked))
+    }
+
+    /// The larger table that has what is new, where there is one.
+    fn larger(&self) -> Option<&Lines> {
+        self.growth.as_ref().filter(|growth| growth.is_ready()).map(|growth| &growth.lines)
     }
 
     /// Puts `marked` in; false where its identity was there, whatever its tag. Where there is no room, `expected` says how
@@ -227,6 +232,8 @@ impl Table {
 
     /// Keeps what is of `tags`, one bit each, and gives the room of the rest back.
     pub(super) fn keep(&mut self, tags: u16) {
+        // Nothing is in it yet.
+        self.growth.take_if(|growth| !growth.is_ready());
         while self.growth.is_some() {
             self.grow_on();
         }
@@ -353,9 +360,13 @@ mod tests {
             let (mut table, mut model) = (Table::default(), BTreeMap::new());
             for (identity, tag, step) in steps {
                 let marked = Marked::of(identity, Tag(tag));
+                let free = table.places() - table.lines.all().count();
                 if step == 0 {
                     table.keep(keep);
                     model.retain(|_, tag: &mut u8| keep & (1 << *tag) != 0);
+                } else if step < 4 && free >= 4 && table.growth.is_none() {
+                    // As if it were large.
+                    table.growth = Some(Growth::to(table.len() * 5 / 4 + 8 + expected, free));
                 } else {
                     let identity = marked.0 >> TAG_BITS;
                     let is_new = !model.contains_key(&identity);
@@ -364,7 +375,8 @@ mod tests {
                     model.entry(identity).or_insert(tag);
                 }
                 prop_assert_eq!(table.len(), model.len());
-                prop_assert!(table.taken <= table.lines.room());
+                prop_assert!(table.growth.is_some() || table.taken <= table.lines.room());
+                prop_assert!(model.iter().all(|(identity, tag)| table.has(Marked(identity << TAG_BITS | u64::from(*tag)))));
             }
         }
     }
